@@ -1,0 +1,106 @@
+import type { Specification, Upstream } from './container.ts';
+
+/**
+ * What the core needs of whatever runs containers. One behaviour suite (test/support/engine-suite.ts) runs
+ * against every implementation. Every call takes a signal, ends when it fires, and fails with EngineError.
+ */
+export interface Engine {
+  /** Asks whether the engine is there. Cheap enough to go beside every spawn. */
+  check(signal: AbortSignal): Promise<EngineInfo>;
+
+  /**
+   * All containers of this instance, running or not, whichever ledger made them; with `id`, only that one.
+   * Complete or an error, never a part (rule 3).
+   */
+  list(filter: { readonly id?: string }, signal: AbortSignal): Promise<EngineContainer[]>;
+
+  /**
+   * Calls `onEvent` with `{kind: 'open'}` once the stream stands, then for each change, until the stream
+   * ends (it then rejects) or the signal fires (it then resolves). Events are hints (rule 7).
+   */
+  watch(onEvent: (event: EngineEvent) => void, signal: AbortSignal): Promise<void>;
+
+  /** Pulls the image when the policy asks, creates the container with its birth labels, and starts it. */
+  create(request: CreateRequest, signal: AbortSignal): Promise<EngineContainer>;
+
+  /**
+   * Ends and removes a container with its anonymous volumes, at once or after `graceMs` of its stop signal.
+   * Resolves when the engine has confirmed that it is gone; one that is gone already is no error.
+   */
+  remove(ref: string, options: { readonly graceMs: number | null }, signal: AbortSignal): Promise<void>;
+
+  /** Starts a stopped container or continues a paused one; one that runs is no error. */
+  wake(ref: string, signal: AbortSignal): Promise<EngineContainer>;
+
+  /** The last `tailLines` lines of standard output and error, as text; unprintable bytes are replaced. */
+  logs(ref: string, options: { readonly tailLines: number }, signal: AbortSignal): Promise<string>;
+}
+
+export interface EngineInfo {
+  readonly name: string;
+  readonly version: string;
+}
+
+export interface CreateRequest {
+  readonly specification: Specification;
+  readonly onProgress?: (progress: CreateProgress) => void;
+}
+
+export type CreateProgress =
+  | { readonly step: 'pulling'; readonly currentBytes: number; readonly totalBytes: number }
+  | { readonly step: 'creating' }
+  | { readonly step: 'starting' };
+
+/** A container as the engine sees it. */
+export interface EngineContainer {
+  /** The engine's own identifier. */
+  readonly ref: string;
+  readonly name: string;
+  /** All labels; labels.ts reads ours from them. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly state: EngineState;
+  /** Set where the state is `exited`. */
+  readonly exit: { readonly code: number; readonly outOfMemory: boolean } | null;
+  /** Where the first port is reached; null unless running. */
+  readonly upstream: Upstream | null;
+}
+
+export type EngineState = 'created' | 'running' | 'paused' | 'exited' | 'removing';
+
+export type EngineEvent =
+  | { readonly kind: 'open' }
+  | {
+      readonly kind: 'container';
+      readonly ref: string;
+      /** The label `docker-spawner.id`; '' where it is missing. */
+      readonly id: string;
+      readonly change: 'started' | 'exited' | 'removed' | 'paused' | 'unpaused';
+    };
+
+/** Why a call to the engine failed, in the words the core decides by. */
+export type EngineErrorKind =
+  /** No answer: not there, or not within the deadline. The effect of the call is unknown. */
+  | 'unreachable'
+  /** The caller's signal fired. The effect of the call is unknown. */
+  | 'aborted'
+  /** The image is not there and was not to be pulled, or could not be. */
+  | 'image_missing'
+  /** A host port is held by somebody else. */
+  | 'port_taken'
+  /** No such container. */
+  | 'not_found'
+  /** The engine refused or failed; `message` says why. */
+  | 'failed';
+
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+  readonly kind: EngineErrorKind;
+  /** For `port_taken`, where the engine said which. */
+  readonly hostPort: number | null;
+
+  constructor(kind: EngineErrorKind, message: string, options: { hostPort?: number; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.kind = kind;
+    this.hostPort = options.hostPort ?? null;
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * Every error that a caller can get, declared once: a stable code, the HTTP status, and whether trying again
+ * later can help. The API turns them into plain text or problem+json; the reference page is made from here.
+ */
+export const errorTable = {
+  field_missing: { status: 400, title: 'A required field is missing' },
+  field_invalid: { status: 400, title: 'A field has a value that is not allowed' },
+  body_invalid: { status: 400, title: 'The request body cannot be read' },
+  unknown_image: { status: 400, title: 'There is no image entry with this key' },
+  unknown_container: { status: 400, title: 'There is no container with this id' },
+  unauthorized: { status: 401, title: 'A valid token is needed' },
+  forbidden_origin: { status: 403, title: 'A page of this origin may not call the API' },
+  users_off: { status: 404, title: 'Containers are not coupled to users here' },
+  no_container: { status: 404, title: 'The user has no container' },
+  not_found: { status: 404, title: 'There is nothing at this address' },
+  method_not_allowed: { status: 405, title: 'This address does not take this method' },
+  no_place: { status: 409, title: 'All places are taken' },
+  user_limit: { status: 409, title: 'The user has as many containers as allowed' },
+  body_too_large: { status: 413, title: 'The request body is too large' },
+  unsupported_media_type: { status: 415, title: 'The request body has a type that is not read here' },
+  misdirected: { status: 421, title: 'The API does not answer for this host name' },
+  queue_full: { status: 429, title: 'Too many requests wait for the engine' },
+  internal: { status: 500, title: 'Something went wrong in the service' },
+  engine_failed: { status: 500, title: 'The engine could not do what was asked' },
+  image_missing: { status: 500, title: 'The image is not there and could not be pulled' },
+  exited_early: { status: 500, title: 'The container ended before it was ready' },
+  stopped_early: { status: 500, title: 'The container was stopped before it was ready' },
+  engine_unavailable: { status: 503, title: 'The engine does not answer' },
+  shutting_down: { status: 503, title: 'The service is about to stop' },
+  not_ready: { status: 504, title: 'The container did not become ready in time' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** An error with a code of the table and a sentence that a person can act on. Never holds secrets (rule 12). */
+export class SpawnerError extends Error {
+  override readonly name = 'SpawnerError';
+  readonly code: ErrorCode;
+  /** When another try is worth it, in seconds. */
+  readonly retryAfterS: number | null;
+
+  constructor(code: ErrorCode, message: string, options: { retryAfterS?: number; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.code = code;
+    this.retryAfterS = options.retryAfterS ?? null;
+  }
+
+  get status(): number {
+    return errorTable[this.code].status;
+  }
+}
