@@ -1,0 +1,90 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Specification } from '../../src/core/container.ts';
+import { type EngineContainer, EngineError, type EngineState } from '../../src/core/engine.ts';
+
+/**
+ * What containers of an image do once started:
+ * - `serve`: answer every request, by `handler` where there is one, else 200 and JSON of what was asked
+ * - `refuse`: accept connections and close them, as Docker's port forwarder does while nothing listens
+ * - `silent`: accept requests and never answer
+ * - `exit`: end with `exitCode` (1)
+ * - `idle`: run without opening its port at all: cheap, for thousands of them
+ */
+export interface MemoryImage {
+  readonly does: 'serve' | 'refuse' | 'silent' | 'exit' | 'idle';
+  readonly handler?: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly exitCode?: number;
+  /** What it writes when it starts. */
+  readonly output?: readonly string[];
+}
+
+/** A container on the machine, as seen by tests; only the machine writes to it. */
+export interface MemoryContainer {
+  readonly ref: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly specification: Specification;
+  readonly output: readonly string[];
+  readonly state: EngineState;
+  readonly exit: EngineContainer['exit'];
+}
+
+/** The same as its machine holds it. */
+export interface Held extends MemoryContainer {
+  state: EngineState;
+  exit: EngineContainer['exit'];
+  readonly output: string[];
+  server: Server | null;
+  /** Requests that came while it was paused. */
+  readonly frozen: (() => void)[];
+}
+
+/** Binds the host port; fails with `port_taken`. */
+export async function open(container: Held, image: MemoryImage): Promise<void> {
+  if (image.does === 'idle') return;
+  const { hostPort } = container.specification.ports[0]!;
+  const server = createServer((request, response) => {
+    const answer = () => respond(container, image, request, response);
+    if (container.state === 'paused') container.frozen.push(answer);
+    else answer();
+  });
+  if (image.does === 'refuse') server.on('connection', (socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(new EngineError('port_taken', `Host port ${hostPort} is taken`, { hostPort, cause })),
+    );
+    server.listen(hostPort, '127.0.0.1', resolve);
+  });
+  container.server = server;
+}
+
+function respond(
+  container: Held,
+  image: MemoryImage,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  if (image.does !== 'serve') return;
+  if (image.handler) {
+    image.handler(request, response);
+    return;
+  }
+  const { method, url, headers } = request;
+  const { id, spec } = container.specification;
+  response.setHeader('content-type', 'application/json');
+  response.end(
+    JSON.stringify({ id, ref: container.ref, environment: spec.environment, method, url, headers }),
+  );
+}
+
+/** Closes the host port and every connection to it; resolves once that is so, for every caller. */
+export function close(container: Held): Promise<void> {
+  const { server } = container;
+  if (!server) return Promise.resolve();
+  container.frozen.length = 0;
+  return new Promise<void>((resolve) => {
+    // An error says that it is closed already.
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}

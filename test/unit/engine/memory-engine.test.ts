@@ -1,0 +1,113 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { EngineError } from '../../../src/core/engine.ts';
+import { describeEngine, freePort, specify } from '../../support/engine-suite.ts';
+import { eventually } from '../../support/eventually.ts';
+import { createMemoryEngine } from '../../support/memory-engine.ts';
+import { MemoryMachine } from '../../support/memory-machine.ts';
+
+describeEngine('the memory engine', async () => {
+  const machine = new MemoryMachine();
+  machine.images.set('exits', {
+    does: 'exit',
+    exitCode: 3,
+    output: [1, 2, 3, 4, 5].map((line) => `line ${line}\n`),
+  });
+  return {
+    engine: ({ instance, ledger }) =>
+      createMemoryEngine({ machine, owner: { instance, identity: () => ledger } }),
+    web: { image: 'web' },
+    exits: { image: 'exits' },
+    pause: async (ref) => machine.pause(ref),
+    cleanUp: () => machine.close(),
+  };
+});
+
+describe('the knobs of the memory machine', () => {
+  let machine = new MemoryMachine();
+  const owner = { instance: 'knobs', identity: () => 'ledger' };
+  const signal = () => AbortSignal.timeout(10_000);
+  const setUp = () => {
+    machine = new MemoryMachine();
+    return createMemoryEngine({ machine, owner });
+  };
+  afterEach(() => machine.close());
+
+  test('failNext before: one call fails and has no effect', async () => {
+    const engine = setUp();
+    machine.failNext('create', new EngineError('failed', 'broken'));
+    const specification = await specify({ image: 'idle' });
+    await expect(engine.create({ specification }, signal())).rejects.toThrow('broken');
+    expect(machine.containers).toEqual([]);
+    await engine.create({ specification }, signal());
+    expect(machine.calls.create).toBe(2);
+  });
+
+  test('failNext after: the call fails and has its effect', async () => {
+    const engine = setUp();
+    machine.failNext('create', new EngineError('unreachable', 'lost'), 'after');
+    await expect(
+      engine.create({ specification: await specify({ image: 'idle' }) }, signal()),
+    ).rejects.toThrow('lost');
+    expect(machine.containers).toHaveLength(1);
+  });
+
+  test('hold keeps calls waiting until release, and an aborted one never takes effect', async () => {
+    const engine = setUp();
+    const hold = machine.hold('create');
+    const stop = new AbortController();
+    const given = engine.create({ specification: await specify({ image: 'idle' }) }, stop.signal);
+    const kept = engine.create({ specification: await specify({ image: 'idle' }) }, signal());
+    await eventually(() => expect(hold.waiting()).toBe(2));
+    stop.abort();
+    await expect(given).rejects.toMatchObject({ kind: 'aborted' });
+    hold.release();
+    const { ref } = await kept;
+    expect(machine.containers.map((c) => c.ref)).toEqual([ref]);
+  });
+
+  test('away makes calls unreachable and ends watches; back undoes it', async () => {
+    const engine = setUp();
+    const watching = engine.watch(() => {}, signal());
+    await eventually(() => expect(machine.calls.watch).toBe(1));
+    machine.away();
+    await expect(watching).rejects.toMatchObject({ kind: 'unreachable' });
+    await expect(engine.list({}, signal())).rejects.toMatchObject({ kind: 'unreachable' });
+    machine.back();
+    expect(await engine.list({}, signal())).toEqual([]);
+  });
+
+  test('dropped events are not told; emitted ones are, true or not', async () => {
+    const engine = setUp();
+    const kinds: string[] = [];
+    const watching = engine.watch(
+      (event) => kinds.push(event.kind === 'open' ? 'open' : event.change),
+      signal(),
+    );
+    await eventually(() => expect(kinds).toEqual(['open']));
+    machine.dropEvents(true);
+    await engine.create({ specification: await specify({ image: 'idle' }) }, signal());
+    machine.emit('knobs', { kind: 'container', ref: 'r', id: 'i', change: 'paused' });
+    expect(kinds).toEqual(['open', 'paused']);
+    machine.endWatches();
+    await expect(watching).rejects.toMatchObject({ kind: 'unreachable' });
+  });
+
+  test('a container that never listens accepts connections and answers nothing', async () => {
+    const engine = setUp();
+    const { upstream } = await engine.create(
+      { specification: await specify({ image: 'never-listens' }) },
+      signal(),
+    );
+    await expect(fetch(`http://127.0.0.1:${upstream!.port}/`)).rejects.toThrow('fetch failed');
+  });
+
+  test('a container that is removed by hand gives its port back', async () => {
+    const engine = setUp();
+    const specification = await specify({ image: 'web' });
+    await engine.create({ specification }, signal());
+    await machine.removeByHand(specification.id);
+    await expect(fetch(`http://127.0.0.1:${specification.ports[0]!.hostPort}/`)).rejects.toThrow();
+    expect(await freePort()).toBeGreaterThan(0);
+    expect(await engine.list({}, signal())).toEqual([]);
+  });
+});
