@@ -1,0 +1,9 @@
+/** Types of image.mjs, for the tests. */
+export function ensureImage(image: {
+  readonly repository: string;
+  readonly server: string;
+  readonly port: number;
+  readonly user?: 'root' | 'app';
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly onMake?: () => void;
+}): Promise<string>;
