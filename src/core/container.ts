@@ -56,10 +56,14 @@ export interface Container extends Specification {
   readonly reason: GoneReason | null;
   /** The engine's own name for it; null until the engine confirmed the creation. */
   readonly ref: string | null;
+  /** When `ref` became known, on the monotonic clock: lists asked for before cannot contain it. */
+  readonly refSinceMonoMs: number;
   readonly upstream: Upstream | null;
   /** Whether a caller was told of it (rule 2). */
   readonly acknowledged: boolean;
   readonly readyAtMs: number | null;
   /** The deadline on the monotonic clock, which no jump of the wall clock moves (rule 8). */
   readonly expiresAtMonoMs: number;
+  /** Whether the engine is being asked to start or continue it, while `asleep`. */
+  readonly waking: boolean;
 }

@@ -58,6 +58,12 @@ export function decodeLabels(all: Readonly<Record<string, string>>): { owner: Ow
   return { owner: { instance, ledger }, birth };
 }
 
+/** Whether a container with these labels was made by a service with one of these ledgers. */
+export function belongsTo(all: Readonly<Record<string, string>>, identities: ReadonlySet<string>): boolean {
+  const facts = decodeLabels(all);
+  return facts !== null && identities.has(facts.owner.ledger);
+}
+
 function decodePorts(text: string): PortBinding[] | null {
   try {
     const list: unknown = JSON.parse(text);

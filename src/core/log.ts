@@ -1,0 +1,7 @@
+/** What the core logs through; pino's loggers fit. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

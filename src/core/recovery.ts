@@ -1,0 +1,121 @@
+import type { Clock } from './clock.ts';
+import type { Container } from './container.ts';
+import type { EngineContainer } from './engine.ts';
+import { deadline, engineDeadlinesMs } from './engine-calls.ts';
+import type { ImageEntry } from './image-entry.ts';
+import { decodeLabels } from './labels.ts';
+import type { LedgerEntry } from './ledger.ts';
+import type { Parts } from './parts.ts';
+import { fill, placeholderValues } from './placeholders.ts';
+import type { Reconciler } from './reconciler.ts';
+import type { Remover } from './remover.ts';
+
+/** A start that must not go on; the message tells the operator what to do. */
+export class RecoveryError extends Error {
+  override readonly name = 'RecoveryError';
+}
+
+export interface RecoveryOptions {
+  readonly adopt: boolean;
+  readonly instance: string;
+  readonly images: ReadonlyMap<string, ImageEntry>;
+  readonly domain: string;
+  readonly urlOf: (id: string) => string;
+}
+
+/**
+ * Rebuilds what is in memory from the engine's list and the ledger, before any interface opens: acknowledged
+ * containers are served again under their ids until their deadlines, what nobody was told of is removed.
+ * Rejects with RecoveryError, having touched nothing, where containers of this instance have another ledger.
+ */
+export async function recover(
+  parts: Parts,
+  remover: Remover,
+  reconciler: Reconciler,
+  options: RecoveryOptions,
+): Promise<void> {
+  const { registry, ledger, engine, ports, clock, log, closing } = parts;
+  const askedAtMonoMs = clock.monoMs();
+  const containers = await engine.list({}, deadline(engineDeadlinesMs.list, closing));
+  settleOwnership(parts, containers, options);
+
+  const byId = new Map(containers.map((c) => [decodeLabels(c.labels)?.birth.id, c]));
+  const unfinished: Promise<unknown>[] = [];
+  for (const entry of ledger.list()) {
+    for (const port of entry.ports) ports.reserveExactly(port.hostPort);
+    registry.add(restored(entry, byId.get(entry.id) ?? null, clock));
+    if (entry.condemned !== null || !entry.acknowledged) {
+      unfinished.push(remover.remove(entry.id, entry.condemned ?? 'failed').catch(() => {}));
+    }
+  }
+  // Before the API opens, so that nobody meets a place that only a dead attempt still holds; but not for ever.
+  const limit = deadline(unfinishedWaitMs, closing);
+  const act = reconciler.act({ containers, scope: null, askedAtMonoMs, unwatched: true });
+  const over = new Promise((resolve) => limit.addEventListener('abort', resolve, { once: true }));
+  await Promise.race([Promise.all([act, ...unfinished]), over]);
+  log.info({ containers: registry.size, unfinished: unfinished.length }, 'recovered');
+}
+
+/** How long unfinished removals may hold up a start; they go on afterwards. */
+const unfinishedWaitMs = 15_000;
+
+/** Rule 4: another ledger's containers stop the start, or with `--adopt` become ours. */
+function settleOwnership(
+  parts: Parts,
+  containers: readonly EngineContainer[],
+  options: RecoveryOptions,
+): void {
+  const { ledger, log } = parts;
+  const foreign = new Map<string, EngineContainer[]>();
+  for (const container of containers) {
+    const facts = decodeLabels(container.labels);
+    if (!facts || ledger.identities().has(facts.owner.ledger)) continue;
+    foreign.set(facts.owner.ledger, [...(foreign.get(facts.owner.ledger) ?? []), container]);
+  }
+  if (foreign.size === 0) return;
+  const count = [...foreign.values()].reduce((sum, list) => sum + list.length, 0);
+  if (!options.adopt) {
+    throw new RecoveryError(
+      `the engine has ${count} container${count === 1 ? '' : 's'} of the instance "${options.instance}" that ` +
+        'another ledger knows: either a second copy of the service runs with this instance name (give this one ' +
+        'another `instance`, or the right `data_dir`), or its ledger was lost (start once with --adopt to take ' +
+        'them over). Nothing was touched.',
+    );
+  }
+  for (const [identity, list] of foreign) {
+    for (const container of list) adoptOne(parts, container, options);
+    ledger.adopt(identity);
+  }
+  log.warn({ containers: count, ledgers: foreign.size }, 'adopted the containers of another ledger');
+}
+
+function adoptOne(parts: Parts, container: EngineContainer, options: RecoveryOptions): void {
+  const { birth } = decodeLabels(container.labels)!;
+  const entry = options.images.get(birth.imageKey) ?? options.images.values().next().value!;
+  const where = { domain: options.domain, url: options.urlOf(birth.id) };
+  const values = { ...placeholderValues(birth, where), user_id: birth.user ?? '' };
+  parts.ledger.add({ ...birth, spec: fill(entry.spec, values), ready: entry.ready }, true);
+}
+
+/** The container as it was, from the ledger and from what the engine says of it. */
+function restored(entry: LedgerEntry, seen: EngineContainer | null, clock: Clock): Container {
+  const { condemned, acknowledged, ...specification } = entry;
+  const lifetimeMs = entry.expiresAtMs - entry.createdAtMs;
+  // A wall clock that was set back while the service was down must not lengthen the life beyond its whole.
+  const leftMs = Math.min(Math.max(entry.expiresAtMs - clock.wallMs(), 0), lifetimeMs);
+  const live = acknowledged && condemned === null;
+  return {
+    ...specification,
+    acknowledged,
+    // `ready` or, where it does not run, what the plan makes of it: it compares with the list right after this.
+    phase: live ? 'ready' : 'creating',
+    reason: null,
+    // A ref that no container has makes the plan see an acknowledged container that is missing as lost.
+    ref: seen?.ref ?? (live ? 'missing' : null),
+    refSinceMonoMs: Number.NEGATIVE_INFINITY,
+    upstream: seen?.upstream ?? null,
+    readyAtMs: null,
+    expiresAtMonoMs: clock.monoMs() + leftMs,
+    waking: false,
+  };
+}

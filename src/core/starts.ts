@@ -1,0 +1,46 @@
+import type { Container } from './container.ts';
+
+/** A container that is being started: who waits for it, and how to call it off. */
+export interface Start {
+  readonly signal: AbortSignal;
+  /** Calls the start off; its waiters get `reason`. */
+  abort(reason: Error): void;
+  /** Settles as the start does: with the ready container, or with why there is none. */
+  readonly done: Promise<Container>;
+  /**
+   * Resolves when the call that creates the container has ended, however it did: before that, a list that does
+   * not have the container proves nothing.
+   */
+  readonly created: Promise<void>;
+}
+
+export interface Starts {
+  /** Runs `work`; `markCreated` is to be called when the creating call has ended. */
+  begin(id: string, work: (signal: AbortSignal, markCreated: () => void) => Promise<Container>): Start;
+  get(id: string): Start | undefined;
+}
+
+export function createStarts(): Starts {
+  const running = new Map<string, Start>();
+  return {
+    begin(id, work) {
+      const controller = new AbortController();
+      const created = Promise.withResolvers<void>();
+      const done = work(controller.signal, created.resolve).finally(() => {
+        created.resolve();
+        running.delete(id);
+      });
+      // The waiters handle it; where all of them went away, nobody does.
+      done.catch(() => {});
+      const start: Start = {
+        signal: controller.signal,
+        abort: (reason) => controller.abort(reason),
+        done,
+        created: created.promise,
+      };
+      running.set(id, start);
+      return start;
+    },
+    get: (id) => running.get(id),
+  };
+}

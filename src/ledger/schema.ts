@@ -1,0 +1,54 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { LedgerError } from './errors.ts';
+
+/** "DSpw": marks the file as ours, so that another program's database is not mistaken for a ledger. */
+const applicationId = 0x44537077;
+
+/** Each entry takes the schema one version further. Entries are never changed, only added. */
+const migrations: readonly string[] = [
+  `CREATE TABLE identities (
+     uuid TEXT PRIMARY KEY,
+     own INTEGER NOT NULL
+   ) STRICT;
+   CREATE UNIQUE INDEX one_own_identity ON identities (own) WHERE own = 1;
+   CREATE TABLE containers (
+     id TEXT PRIMARY KEY,
+     image_key TEXT NOT NULL,
+     user TEXT,
+     created_at_ms INTEGER NOT NULL,
+     expires_at_ms INTEGER NOT NULL,
+     ports TEXT NOT NULL,
+     config_hash TEXT NOT NULL,
+     spec TEXT NOT NULL,
+     ready TEXT NOT NULL,
+     acknowledged INTEGER NOT NULL,
+     condemned TEXT
+   ) STRICT;`,
+];
+
+/** Brings the schema to this version. Refuses a file of another program, or of a newer version of this one. */
+export function migrate(db: DatabaseSync, file: string): void {
+  const version = pragma(db, 'user_version');
+  const tables = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()!.n);
+  if (pragma(db, 'application_id') !== applicationId && (version !== 0 || tables !== 0)) {
+    throw new LedgerError(
+      `${file}: this is the database of another program; give the service another data_dir`,
+    );
+  }
+  if (version > migrations.length) {
+    throw new LedgerError(
+      `${file}: a newer version of Docker Spawner wrote this ledger (schema ${version}, this one knows ` +
+        `${migrations.length}); start the newer version, or put a backup in its place`,
+    );
+  }
+  for (let next = version; next < migrations.length; next++) {
+    db.exec(
+      `BEGIN IMMEDIATE; ${migrations[next]}
+       PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${next + 1}; COMMIT`,
+    );
+  }
+}
+
+function pragma(db: DatabaseSync, name: 'user_version' | 'application_id'): number {
+  return Number(db.prepare(`PRAGMA ${name}`).get()![name]);
+}
