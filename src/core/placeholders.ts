@@ -70,14 +70,14 @@ export function fill(spec: ContainerSpec, values: PlaceholderValues): ContainerS
 export function fillText(
   template: string,
   values: PlaceholderValues,
-  escape: (value: string) => string = (value) => value,
+  toText: (value: string) => string = (value) => value,
 ): string {
   return template.replace(pattern, (whole: string, literal?: string, variable?: string, name?: string) => {
     if (literal !== undefined) return `{${literal}}`;
     if (variable !== undefined || name === undefined || !isPlaceholder(name)) return whole;
     const value = values[name];
     if (value === null) throw new Error(`{${name}} cannot be filled: the container has no user`);
-    return escape(value);
+    return toText(value);
   });
 }
 

@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import type { ContainerSpec, ImageEntry } from '../core/image-entry.ts';
+import { type EntryValues, type EntryWord, entryWords } from './entry-words.ts';
+import { didYouMean, type Location } from './problems.ts';
+import { refusalOf } from './refused-words.ts';
+import { capabilitiesOf, securityOptionsOf } from './security.ts';
+import { childKey, describe, type MapNode, type Node } from './source.ts';
+import type { Reading } from './types.ts';
+
+/**
+ * Reads `container_images`. `lifetimeMs` is for entries without a `docker_timeout`. Entries with problems are
+ * left out; the problems were reported.
+ */
+export function readImages(
+  node: Node,
+  key: string,
+  lifetimeMs: number,
+  reading: Reading,
+): Map<string, ImageEntry> {
+  const images = new Map<string, ImageEntry>();
+  const expected = entryWords.image.type.expected;
+  if (node.kind !== 'map') {
+    const message = `expected a map: key -> the name of an image, or an image entry, got ${describe(node)}`;
+    reading.report(node.at, key, message, 'a map');
+    return images;
+  }
+  if (node.entries.size === 0) reading.report(node.at, key, noEntries, 'at least one image entry');
+  for (const [name, { at, value }] of node.entries) {
+    const where = childKey(key, name);
+    if (!isImageKey(name)) {
+      reading.report(at, where, 'expected a key of 1 to 128 characters without control characters');
+      continue;
+    }
+    const entry = value.kind === 'map' ? value : shortForm(value);
+    if (entry) {
+      const values = readWords(entry, at, where, reading);
+      if (values) images.set(name, toEntry(name, values, lifetimeMs));
+    } else reading.report(value.at, where, `expected ${expected}, or an image entry, got ${describe(value)}`);
+  }
+  return images;
+}
+
+export const noEntries =
+  'there is nothing to run; add an image entry, for example `container_images: {web: "nginx:alpine"}`';
+
+function isImageKey(name: string): boolean {
+  // Half a surrogate pair has no UTF-8 form: labels and the ledger could not give it back.
+  return (
+    name !== '' &&
+    [...name].length <= 128 &&
+    !/[\u0000-\u001f\u007f-\u009f]/.test(name) &&
+    name.isWellFormed()
+  );
+}
+
+/** A plain text is short for `{image: TEXT}`. */
+function shortForm(node: Node): MapNode | null {
+  if (node.kind !== 'scalar' || typeof node.value !== 'string') return null;
+  return { kind: 'map', at: node.at, entries: new Map([['image', { at: node.at, value: node }]]) };
+}
+
+function readWords(node: MapNode, at: Location, key: string, reading: Reading): EntryValues | null {
+  const values = new Map<string, unknown>();
+  let sound = true;
+  for (const [name, entry] of node.entries) {
+    const where = childKey(key, name);
+    // As in Compose: a place for what anchors share.
+    if (name.startsWith('x-')) continue;
+    if (!Object.hasOwn(entryWords, name)) {
+      const unknown = `there is no word \`${name}\` for an image entry${didYouMean(name, Object.keys(entryWords))}`;
+      reading.report(entry.at, where, refusalOf(name) ?? unknown);
+      sound = false;
+    } else if (entry.value.kind !== 'scalar' || entry.value.value !== null) {
+      const value = entryWords[name as EntryWord].type.read(entry.value, where, reading);
+      if (value === undefined) sound = false;
+      else values.set(name, value);
+    }
+  }
+  if (!node.entries.has('image')) {
+    reading.report(at, key, 'there is no `image`; name the image to run', entryWords.image.type.expected);
+    sound = false;
+  } else if (!values.has('image')) sound = false;
+  if (!sound) return null;
+  const all = Object.entries(entryWords).map(([name, word]) => [name, values.get(name) ?? word.value]);
+  const read: EntryValues = Object.fromEntries(all);
+  return mountTwice(read, at, key, reading) ? null : read;
+}
+
+/** The engine refuses two mounts in one place, but only when the container is made. */
+function mountTwice(values: EntryValues, at: Location, key: string, reading: Reading): boolean {
+  const targets = [...values.volumes, ...values.tmpfs].map((mount) => mount.target);
+  const twice = targets.find((target, i) => targets.indexOf(target) !== i);
+  if (twice !== undefined) reading.report(at, key, `two mounts have the target ${twice}; remove one`);
+  return twice !== undefined;
+}
+
+function toEntry(key: string, values: EntryValues, lifetimeMs: number): ImageEntry {
+  const content = {
+    spec: toSpec(values),
+    ports: [{ name: 'web', port: values.port, protocol: 'http' as const }],
+    ready: values.ready,
+    lifetimeMs: values.docker_timeout ?? lifetimeMs,
+  };
+  const configHash = createHash('sha256').update(canonicalJson(content), 'utf8').digest('hex');
+  return { key, configHash, ...content };
+}
+
+function toSpec(values: EntryValues): ContainerSpec {
+  return {
+    image: values.image ?? '',
+    command: values.command,
+    entrypoint: values.entrypoint,
+    environment: values.environment,
+    volumes: values.volumes,
+    tmpfs: values.tmpfs,
+    workingDir: values.working_dir,
+    user: values.user,
+    labels: values.labels,
+    memLimitBytes: values.mem_limit,
+    cpus: values.cpus,
+    pidsLimit: values.pids_limit,
+    shmSizeBytes: values.shm_size,
+    ulimits: values.ulimits,
+    readOnly: values.read_only,
+    capabilities: capabilitiesOf(values.cap_drop, values.cap_add),
+    securityOpt: securityOptionsOf(values.security_opt),
+    runtime: values.runtime,
+    init: values.init,
+    devices: values.devices,
+    dns: values.dns,
+    extraHosts: values.extra_hosts,
+    stopSignal: values.stop_signal,
+    stopGracePeriodMs: values.stop_grace_period,
+    pullPolicy: values.pull_policy,
+    platform: values.platform,
+    networkMode: values.network_mode,
+    logMaxSizeBytes: values.logging.maxSizeBytes,
+    logMaxFiles: values.logging.maxFiles,
+  };
+}
+
+/** JSON in which the order of keys does not depend on the order of writing. */
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const pairs = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${pairs.map(([name, item]) => `${JSON.stringify(name)}:${canonicalJson(item)}`).join(',')}}`;
+}
