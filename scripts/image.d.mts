@@ -1,9 +1,8 @@
 /** Types of image.mjs, for the tests. */
 export function ensureImage(image: {
   readonly repository: string;
-  readonly server: string;
+  readonly folder: string;
   readonly port: number;
   readonly user?: 'root' | 'app';
   readonly environment?: Readonly<Record<string, string>>;
-  readonly onMake?: () => void;
 }): Promise<string>;

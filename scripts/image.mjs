@@ -1,11 +1,21 @@
 // Images made on the spot, with no registry: the Node binary of this checkout, the libraries it needs, and a
-// server of one file.
+// small server that needs no packages.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, realpathSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+} from 'node:fs';
 import path from 'node:path';
 import { engineRequest } from './docker.mjs';
 import { nodeBinary } from './packages.mjs';
+import { visibly } from './say.mjs';
 import { tar } from './tar.mjs';
 
 /** The user that images run as when asked for `user: 'app'`. */
@@ -15,18 +25,16 @@ const appUser = { name: 'app', uid: 10001 };
  * Sees to it that the engine has the image, and returns its name, `REPOSITORY:HASH`, where the hash is over
  * all that went into it: it is made once, and made again when something changed. `REPOSITORY:latest` follows.
  *
- * @param {{repository: string, server: string, port: number, user?: 'root' | 'app',
- *   environment?: Record<string, string>, onMake?: () => void}} image `server` is the path of a JavaScript
- *   module that needs no packages. `onMake` is called when the image has to be made, which takes seconds.
+ * @param {{repository: string, folder: string, port: number, user?: 'root' | 'app',
+ *   environment?: Record<string, string>}} image `folder` holds `server.mjs`, which needs no packages, and the
+ *   files beside it.
  */
 export async function ensureImage(image) {
   const engine = await json({ path: '/version' });
   const plan = runsHere(engine) ? importPlan(image) : buildPlan(image);
   const reference = `${image.repository}:${plan.hash}`;
-  if (!(await hasImage(reference))) {
-    image.onMake?.();
-    await plan.make(reference);
-  }
+  if (!(await hasImage(reference)))
+    await visibly(`Making the image ${reference}`, () => plan.make(reference));
   await json({
     method: 'POST',
     path: `/images/${reference}/tag?${query({ repo: image.repository, tag: 'latest' })}`,
@@ -59,7 +67,7 @@ function importPlan(image) {
     { path: 'etc/group', content: `root:x:0:\n${appUser.name}:x:${appUser.uid}:\n` },
     ...librariesOf(binary).map((file) => ({ path: file, source: realpathSync(file), mode: 0o755 })),
     { path: 'usr/bin/node', source: binary, mode: 0o755 },
-    { path: 'app/server.mjs', content: readFileSync(image.server) },
+    ...filesOf(image.folder, 'app/'),
   ];
   const changes = [
     'WORKDIR /app',
@@ -85,17 +93,14 @@ function buildPlan(image) {
   const dockerfile = [
     'FROM node:24-slim',
     'WORKDIR /app',
-    'COPY server.mjs /app/server.mjs',
+    'COPY app /app',
     ...Object.entries(image.environment ?? {}).map(([key, value]) => `ENV ${key}=${JSON.stringify(value)}`),
     `EXPOSE ${image.port}`,
     ...(image.user === 'app' ? [`USER ${appUser.uid}:${appUser.uid}`] : []),
     'CMD ["node", "/app/server.mjs"]',
     '',
   ].join('\n');
-  const entries = [
-    { path: 'Dockerfile', content: dockerfile },
-    { path: 'server.mjs', content: readFileSync(image.server) },
-  ];
+  const entries = [{ path: 'Dockerfile', content: dockerfile }, ...filesOf(image.folder, 'app/')];
   return {
     hash: hashOf(entries.map(fingerprint)),
     make: async (reference) => {
@@ -108,6 +113,11 @@ function buildPlan(image) {
       });
     },
   };
+}
+
+function filesOf(folder, prefix) {
+  const names = readdirSync(folder).sort();
+  return names.map((name) => ({ path: prefix + name, content: readFileSync(path.join(folder, name)) }));
 }
 
 /** The shared libraries of a program, the dynamic loader among them, at the paths where it looks for them. */

@@ -9,7 +9,7 @@ import { ensureImage } from '../../scripts/image.mjs';
 export function testImage(): Promise<string> {
   made ??= ensureImage({
     repository: 'docker-spawner-test',
-    server: fileURLToPath(new URL('./test-image/server.mjs', import.meta.url)),
+    folder: fileURLToPath(new URL('./test-image', import.meta.url)),
     port: 80,
   });
   return made;
