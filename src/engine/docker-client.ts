@@ -1,0 +1,154 @@
+import type { IncomingMessage } from 'node:http';
+import Docker from 'dockerode';
+import { EngineError } from '../core/engine.ts';
+import { abortError, untilAborted } from './abort.ts';
+import type { DockerConnection } from './docker-connection.ts';
+import { fromResponse, fromTransport } from './docker-errors.ts';
+
+export interface DockerRequest {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  /** What is undefined is left out. */
+  readonly query?: Readonly<Record<string, string | undefined>>;
+  readonly body?: object;
+  /** Completes "Docker could not ..." in an error. */
+  readonly doing: string;
+}
+
+/** Calls to the Docker Engine API. Each ends when its signal fires and fails with EngineError. */
+export interface DockerClient {
+  /** Head and whole body; the body as text. */
+  send(request: DockerRequest, signal: AbortSignal): Promise<{ headers: Headers; body: string }>;
+  /** The body as JSON. */
+  json<T>(request: DockerRequest, signal: AbortSignal): Promise<T>;
+  /**
+   * Calls `onChunk` with each piece of the body as it comes, after `onOpen`. Resolves when the body is complete;
+   * rejects where it was cut off.
+   */
+  stream(request: DockerRequest, on: StreamHandlers, signal: AbortSignal): Promise<void>;
+}
+
+export type Headers = IncomingMessage['headers'];
+
+export interface StreamHandlers {
+  readonly onOpen?: (headers: Headers) => void;
+  readonly onChunk: (chunk: Buffer) => void;
+}
+
+/**
+ * dockerode's connection handling (sockets, TLS, unversioned paths, which every engine from 20.10 on takes)
+ * under our own reading of responses. Its calls that read the body themselves never end when the engine goes
+ * away in the middle of it, and say nothing of the status; as streams, both are in our hands.
+ */
+export function createDockerClient(connection: DockerConnection): DockerClient {
+  const docker = new Docker(connection.options);
+  const { place } = connection;
+
+  const open = (request: DockerRequest, signal: AbortSignal) =>
+    new Promise<IncomingMessage>((resolve, reject) => {
+      const dial = {
+        // The modem takes a query only where the path ends with a question mark.
+        path: `${request.path}?`,
+        method: request.method,
+        options: { _query: withoutUndefined(request.query ?? {}), _body: request.body ?? {} },
+        isStream: true,
+        statusCodes: everyStatus,
+        abortSignal: signal,
+      };
+      docker.modem.dial(dial, (error, response) => {
+        if (error) reject(fromTransport(error, place));
+        else resolve(response as IncomingMessage);
+      });
+    });
+
+  const run = async (request: DockerRequest, on: StreamHandlers, signal: AbortSignal): Promise<Headers> => {
+    if (signal.aborted) throw abortError(signal);
+    const response = await open(request, signal);
+    const status = response.statusCode ?? 0;
+    const isSuccess = (status >= 200 && status < 300) || status === 304;
+    const refusal: Buffer[] = [];
+    if (isSuccess) on.onOpen?.(response.headers);
+    const onChunk = isSuccess ? on.onChunk : (chunk: Buffer) => void refusal.push(chunk);
+    await readBody(response, onChunk, signal, place);
+    if (isSuccess) return response.headers;
+    throw fromResponse(request.doing, status, messageOf(Buffer.concat(refusal).toString()));
+  };
+
+  const send: DockerClient['send'] = async (request, signal) => {
+    const chunks: Buffer[] = [];
+    const headers = await untilAborted(
+      signal,
+      run(request, { onChunk: (chunk) => void chunks.push(chunk) }, signal),
+    );
+    return { headers, body: Buffer.concat(chunks).toString() };
+  };
+
+  return {
+    send,
+    async json<T>(request: DockerRequest, signal: AbortSignal) {
+      const { body } = await send(request, signal);
+      try {
+        return JSON.parse(body) as T;
+      } catch (cause) {
+        throw fromTransport(cause, place);
+      }
+    },
+    async stream(request, on, signal) {
+      await untilAborted(signal, run(request, on, signal));
+    },
+  };
+}
+
+/** Ends with the response, an error in the middle of it, or the signal; the connection is closed by the last two. */
+function readBody(
+  response: IncomingMessage,
+  onChunk: (chunk: Buffer) => void,
+  signal: AbortSignal,
+  place: string,
+): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    const end = (error?: EngineError) => {
+      signal.removeEventListener('abort', onAbort);
+      if (!error) {
+        resolve();
+      } else {
+        reject(error);
+        response.destroy();
+      }
+    };
+    const onAbort = () => end(abortError(signal));
+    response.on('data', (chunk: Buffer) => {
+      try {
+        onChunk(chunk);
+      } catch (cause) {
+        end(cause instanceof EngineError ? cause : fromTransport(cause, place));
+      }
+    });
+    response.on('end', () => end());
+    response.on('error', (cause) => end(fromTransport(cause, place)));
+    response.on('close', () => {
+      if (!response.readableEnded) end(fromTransport(new Error('the response was cut off'), place));
+    });
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+/** The modem would wrap what it does not list into errors of its own. */
+const everyStatus = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [100 + i, true]));
+
+function messageOf(body: string): string {
+  try {
+    const { message } = JSON.parse(body) as { message?: unknown };
+    if (typeof message === 'string') return message.trim();
+  } catch {
+    // A proxy before the engine answers in its own words.
+  }
+  return body.trim().slice(0, 500);
+}
+
+function withoutUndefined(query: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
