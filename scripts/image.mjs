@@ -33,8 +33,10 @@ export async function ensureImage(image) {
   const engine = await json({ path: '/version' });
   const plan = runsHere(engine) ? importPlan(image) : buildPlan(image);
   const reference = `${image.repository}:${plan.hash}`;
-  if (!(await hasImage(reference)))
+  if (!(await hasImage(reference))) {
     await visibly(`Making the image ${reference}`, () => plan.make(reference));
+    await removeOld(image.repository, reference);
+  }
   await json({
     method: 'POST',
     path: `/images/${reference}/tag?${query({ repo: image.repository, tag: 'latest' })}`,
@@ -159,6 +161,19 @@ function fingerprint(entry) {
 
 function hashOf(value) {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16);
+}
+
+/** Earlier makes of the image; not those of the last day, which another checkout may be about to use. */
+async function removeOld(repository, reference) {
+  const filters = JSON.stringify({ reference: [repository] });
+  const dayAgo = Date.now() / 1000 - 86_400;
+  for (const image of await json({ path: `/images/json?${query({ filters })}` })) {
+    if (image.Created > dayAgo) continue;
+    for (const name of image.RepoTags ?? []) {
+      // One that a container still uses is refused by the engine, and stays.
+      if (name !== reference) await engineRequest({ method: 'DELETE', path: `/images/${name}` });
+    }
+  }
 }
 
 async function hasImage(reference) {

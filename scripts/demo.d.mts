@@ -1,0 +1,4 @@
+/** Types of demo.mjs, for the tests. */
+export const demoConfiguration: string;
+
+export function ensureDemoImage(): Promise<string>;
