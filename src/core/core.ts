@@ -1,3 +1,4 @@
+import { type ActivityDelta, createActivityBook } from './activity.ts';
 import type { Clock } from './clock.ts';
 import type { Commands } from './commands.ts';
 import type { Container } from './container.ts';
@@ -36,6 +37,8 @@ export interface Core {
   readonly routes: RouteTable;
   /** Resolves when the container is ready; see Waker. */
   wake(id: string): Promise<Container>;
+  /** Takes in what passed between a container and its visitors; nothing, for one that is gone. */
+  noteActivity(id: string, delta: ActivityDelta): void;
   /** Rebuilds the state; interfaces may open once it has resolved. Rejects with RecoveryError or EngineError. */
   start(): Promise<void>;
   /** Ends what runs in the service; the containers live on. */
@@ -67,7 +70,9 @@ export function createCore(options: CoreOptions): Core {
   const deadlines = createDeadlines(clock, (id) => {
     remover.remove(id, 'expired').catch(() => {});
   });
+  const activity = createActivityBook();
   registry.subscribe(({ after }) => {
+    if (after.phase === 'gone') activity.forget(after.id);
     if (after.phase === 'stopping' || after.phase === 'gone') deadlines.delete(after.id);
     else deadlines.set(after.id, after.expiresAtMonoMs);
   });
@@ -86,6 +91,9 @@ export function createCore(options: CoreOptions): Core {
     },
     routes: registry.routes,
     wake: waker.wake,
+    noteActivity(id, delta) {
+      if (registry.get(id)) activity.note(id, delta);
+    },
     async start() {
       await recover(parts, remover, reconciler, options);
       reconciler.start();

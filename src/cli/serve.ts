@@ -1,0 +1,70 @@
+import { Command } from 'commander';
+import pino from 'pino';
+import { loadConfiguration } from '../config/load.ts';
+import { ConfigurationError } from '../config/problems.ts';
+import { settingsHelp } from '../config/reference.ts';
+import { RecoveryError } from '../core/recovery.ts';
+import { LedgerError } from '../ledger/errors.ts';
+import { type Address, type Service, StartError, startService } from '../main.ts';
+
+/** `docker-spawner serve`: runs the service until SIGTERM or SIGINT. */
+export function serveCommand(): Command {
+  return new Command('serve')
+    .description('run the service')
+    .option('-c, --config <file>', 'configuration file (default: docker-spawner.yaml, where there is one)')
+    .option('--adopt', 'take over the containers of this instance that another ledger knows', false)
+    .addHelpText('after', () => `\n${settingsHelp()}`)
+    .addHelpText('after', '\nExample:\n  docker-spawner serve --config docker-spawner.yaml\n')
+    .action(async (options: { config?: string; adopt: boolean }) => {
+      process.exitCode = await serve(options.config ?? null, options.adopt);
+    });
+}
+
+async function serve(file: string | null, adopt: boolean): Promise<number> {
+  const stopped = untilSignal();
+  let service: Service;
+  let log = pino(pino.destination({ fd: 2, sync: true }));
+  try {
+    const configuration = loadConfiguration({ file, cwd: process.cwd(), env: process.env });
+    log = createLog(configuration.settings.log_level);
+    service = await startService(configuration, { adopt, env: process.env, log });
+  } catch (error) {
+    if (!isForOperator(error)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return 1;
+  }
+  process.stdout.write(`ready api=${urlOf(service.api)} proxy=${urlOf(service.proxy)}\n`);
+  const signal = await stopped;
+  log.info({ signal }, 'ending; the containers live on');
+  await service.close();
+  return 0;
+}
+
+/** Errors whose message is all that the operator needs; others are defects, and keep their stack. */
+function isForOperator(error: unknown): error is Error {
+  return [ConfigurationError, StartError, RecoveryError, LedgerError].some((type) => error instanceof type);
+}
+
+/** JSON lines on standard error; for people where it is a terminal. */
+function createLog(level: string) {
+  const pretty = process.stderr.isTTY && {
+    target: 'pino-pretty',
+    options: { destination: 2, ignore: 'pid,hostname' },
+  };
+  return pretty
+    ? pino({ level, transport: pretty })
+    : pino({ level, base: null }, pino.destination({ fd: 2, sync: false }));
+}
+
+function urlOf({ host, port }: Address): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Installed before anything is started, so that no signal finds a half started service without it. */
+function untilSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => resolve(signal));
+    }
+  });
+}

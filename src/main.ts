@@ -1,0 +1,164 @@
+import { createApi } from './api/server.ts';
+import type { Configuration } from './config/load.ts';
+import { publicUrlOf } from './config/settings.ts';
+import { systemClock } from './core/clock.ts';
+import { type Core, createCore } from './core/core.ts';
+import { EngineError } from './core/engine.ts';
+import { deadline, engineDeadlinesMs } from './core/engine-calls.ts';
+import { SpawnerError } from './core/errors.ts';
+import type { Log } from './core/log.ts';
+import { createDockerEngine } from './engine/docker.ts';
+import { openLedger } from './ledger/sqlite.ts';
+import { createProxy } from './proxy/proxy.ts';
+import { type Waist, WakeError } from './proxy/waist.ts';
+import { createLoopbackReach } from './reach/loopback.ts';
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A service that runs: both listeners are open. */
+export interface Service {
+  readonly api: Address;
+  readonly proxy: Address;
+  /** Stops accepting, drains, and ends; the containers live on. Later calls join the first. */
+  close(): Promise<void>;
+}
+
+/** Why a start failed for a reason that the operator can do something about; the message says what. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+}
+
+/**
+ * The composition root: configuration -> ledger -> engine -> core -> listeners. Resolves when containers are
+ * served and the API is open, in this order. `adopt`: take over containers that another ledger knows.
+ */
+export async function startService(
+  { settings, images }: Configuration,
+  options: { readonly adopt: boolean; readonly env: NodeJS.ProcessEnv; readonly log: Log },
+): Promise<Service> {
+  const { log } = options;
+  const ending = new AbortController();
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async () => {
+    ending.abort();
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+
+  try {
+    const ledger = openLedger(settings.data_dir);
+    closers.push(() => ledger.close());
+    const engine = createDockerEngine({
+      owner: { instance: settings.instance, identity: () => ledger.identity },
+      containerPrefix: settings.container_prefix,
+      env: options.env,
+      log,
+    });
+    const info = await engine.check(deadline(engineDeadlinesMs.check, ending.signal));
+    log.info({ engine: info.name, version: info.version }, 'the engine answers');
+
+    // The proxy's port is part of the containers' URLs, and it may be any free one.
+    let proxyPort = settings.proxy_listen.port;
+    const core = createCore({
+      images,
+      domain: settings.domain,
+      urlOf: (id) => publicUrlOf(settings, proxyPort).replace('{id}', id),
+      instance: settings.instance,
+      withUsers: settings.with_users,
+      userLimit: settings.user_limit,
+      onUserLimit: settings.on_user_limit,
+      portStart: settings.port_start,
+      maxContainers: settings.max_containers,
+      hexSize: settings.hex_size,
+      sweepEveryMs: settings.cleanup_timeout,
+      adopt: options.adopt,
+      engine,
+      ledger,
+      traffic: { release: (id) => proxy.release(id) },
+      reach: createLoopbackReach(),
+      clock: systemClock,
+      log,
+    });
+    const proxy = createProxy({ waist: waistOf(core, settings.domain), log });
+    closers.push(() => core.close());
+
+    await core.start();
+    const proxyAddress = await listen(settings.proxy_listen, 'proxy_listen', (where) => proxy.listen(where));
+    proxyPort = proxyAddress.port;
+    closers.push(() => proxy.drain(drainMs));
+
+    const api = createApi({
+      commands: core.commands,
+      withUsers: settings.with_users,
+      tokens: settings.api_tokens,
+      origins: settings.api_origins,
+      hosts: settings.api_hosts,
+      log,
+    });
+    const apiAddress = await listen(settings.api_listen, 'api_listen', (where) => api.listen(where));
+    closers.push(() => api.close(drainMs));
+    return { api: apiAddress, proxy: proxyAddress, close: once(close) };
+  } catch (error) {
+    await close();
+    throw forOperator(error);
+  }
+}
+
+/** The core as the proxy sees it. */
+function waistOf(core: Core, domain: string): Waist {
+  return {
+    routes: core.routes,
+    noteActivity: core.noteActivity,
+    async wake(id) {
+      try {
+        await core.wake(id);
+      } catch (error) {
+        // What the engine says is the operator's to read, not the visitor's.
+        const retryAfterS = error instanceof SpawnerError ? error.retryAfterS : null;
+        throw new WakeError('The container cannot be started at the moment.', retryAfterS ?? 5);
+      }
+      const route = core.routes.get(`${id}.${domain}`);
+      if (!route) throw new WakeError('The container has ended.', 5);
+      return route;
+    },
+  };
+}
+
+/** How long requests under way may take when the service ends. */
+const drainMs = 10_000;
+
+async function listen(
+  where: Address,
+  setting: string,
+  open: (where: Address) => Promise<Address>,
+): Promise<Address> {
+  try {
+    return await open(where);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const reasons: Record<string, string> = {
+      EADDRINUSE: 'another program listens there; stop it, or choose another address',
+      EACCES: 'this user may not listen there; choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE',
+      EADDRNOTAVAIL: 'this machine does not have that address',
+    };
+    const reason = reasons[code ?? ''] ?? (error as Error).message;
+    throw new StartError(`${setting}: cannot listen on ${where.host}:${where.port}: ${reason}`, {
+      cause: error,
+    });
+  }
+}
+
+function forOperator(error: unknown): unknown {
+  if (!(error instanceof EngineError)) return error;
+  return new StartError(`the container engine cannot be used: ${error.message}`, { cause: error });
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null;
+  return () => {
+    running ??= work();
+    return running;
+  };
+}

@@ -1,0 +1,209 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Docker from 'dockerode';
+import { freePortRange } from './core-harness.ts';
+
+export const docker = new Docker();
+
+const root = join(import.meta.dirname, '../..');
+
+/** The answer to a request, its body as text. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+/** The service as an operator runs it: a process of its own, on free ports of loopback. */
+export interface RunningService extends AsyncDisposable {
+  readonly api: { readonly host: string; readonly port: number };
+  readonly proxy: { readonly host: string; readonly port: number };
+  readonly instance: string;
+  readonly dataDir: string;
+  readonly portStart: number;
+  /** Everything it wrote to standard error. */
+  readonly log: () => string;
+  /** `POST /spawn`, `POST /stop`, `GET /get_container_hex` of the original API. */
+  spawn(image: string, user: string): Promise<Answer>;
+  stop(id: string): Promise<Answer>;
+  find(user: string): Promise<Answer>;
+  /** A request to a container through the proxy. */
+  visit(id: string, path?: string, options?: { method?: string; body?: string }): Promise<Answer>;
+  /** Containers of this instance in the engine, by the label. */
+  containers(): Promise<Docker.ContainerInfo[]>;
+  /** Ends the process and resolves with its exit code (null: by the signal). */
+  end(signal: NodeJS.Signals): Promise<number | null>;
+  /** Starts the process anew, on the same data, ports and instance. */
+  restart(changes?: Partial<ServiceOptions>): Promise<RunningService>;
+}
+
+export interface ServiceOptions {
+  /** Settings, as in the file. `container_images` is one of them. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly args?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Starts the service and resolves when it says that it is ready; rejects with its output where it ends before. */
+export async function startService(options: ServiceOptions): Promise<RunningService> {
+  const home = mkdtempSync(join(tmpdir(), 'docker-spawner-service-'));
+  const places = Number(options.settings.max_containers ?? 20);
+  const settings = {
+    instance: `test-${randomBytes(4).toString('hex')}`,
+    data_dir: join(home, 'data'),
+    api_listen: '127.0.0.1:0',
+    proxy_listen: '127.0.0.1:0',
+    port_start: await freePortRange(places),
+    max_containers: places,
+    ...options.settings,
+  };
+  return boot(home, { ...options, settings });
+}
+
+async function boot(home: string, options: ServiceOptions): Promise<RunningService> {
+  const settings = options.settings;
+  const config = join(home, 'docker-spawner.yaml');
+  // JSON is YAML.
+  writeFileSync(config, JSON.stringify(settings, null, 2));
+  const child = spawn(
+    join(root, 'node_modules/.bin/node'),
+    [join(root, 'src/cli/main.ts'), 'serve', '--config', config, ...(options.args ?? [])],
+    { cwd: home, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  let log = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    log += text;
+  });
+  const ready = await readyLine(child, () => log);
+  const instance = String(settings.instance);
+  const [api, proxy] = [ready.api, ready.proxy];
+  const form = (path: string, fields: Record<string, string>) =>
+    call(api, { method: 'POST', path, body: new URLSearchParams(fields).toString(), type: formType });
+
+  return {
+    api,
+    proxy,
+    instance,
+    dataDir: String(settings.data_dir),
+    portStart: Number(settings.port_start),
+    log: () => log,
+    spawn: (image, user) => form('/spawn', { container_id: image, user_id: user }),
+    stop: (id) => form('/stop', { container_hex: id }),
+    find: (user) => call(api, { path: `/get_container_hex?user_id=${encodeURIComponent(user)}` }),
+    visit: (id, path = '/', { method = 'GET', body } = {}) =>
+      call(proxy, {
+        method,
+        path,
+        host: `${id}.localhost:${proxy.port}`,
+        ...(body === undefined ? {} : { body }),
+      }),
+    containers: () =>
+      docker.listContainers({ all: true, filters: { label: [`docker-spawner.instance=${instance}`] } }),
+    end: (signal) => end(child, signal),
+    async restart(changes = {}) {
+      await end(child, 'SIGKILL');
+      return boot(home, { ...options, ...changes, settings: { ...settings, ...changes.settings } });
+    },
+    async [Symbol.asyncDispose]() {
+      await end(child, 'SIGKILL');
+      await removeAll(instance);
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+const formType = 'application/x-www-form-urlencoded';
+
+/** One request on a connection of its own. */
+export function call(
+  to: { readonly host: string; readonly port: number },
+  options: { method?: string; path: string; host?: string; body?: string; type?: string },
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      {
+        ...{
+          host: to.host,
+          port: to.port,
+          path: options.path,
+          method: options.method ?? 'GET',
+          agent: false,
+        },
+        headers: {
+          ...(options.host ? { host: options.host } : {}),
+          ...(options.type ? { 'content-type': options.type } : {}),
+        },
+      },
+      (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (text) => {
+          body += text;
+        });
+        response.on('end', () => resolve({ status: response.statusCode!, headers: response.headers, body }));
+        response.on('error', reject);
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end(options.body);
+  });
+}
+
+interface Ready {
+  readonly api: { host: string; port: number };
+  readonly proxy: { host: string; port: number };
+}
+
+/** Waits for the one line on standard output that says where the service listens. */
+function readyLine(child: ChildProcess, log: () => string): Promise<Ready> {
+  return new Promise((resolve, reject) => {
+    let output = '';
+    child.stdout!.setEncoding('utf8').on('data', (text) => {
+      output += text;
+      const line = /^ready api=http:\/\/(\S+):(\d+) proxy=http:\/\/(\S+):(\d+)\n/.exec(output);
+      if (!line) return;
+      const [, apiHost, apiPort, proxyHost, proxyPort] = line as unknown as string[];
+      resolve({
+        api: { host: apiHost!, port: Number(apiPort) },
+        proxy: { host: proxyHost!, port: Number(proxyPort) },
+      });
+    });
+    child.once('exit', (code) => reject(new Error(`the service ended with ${code}:\n${log()}`)));
+    child.once('error', reject);
+  });
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  await exited;
+  return child.exitCode;
+}
+
+/** Removes what a test's instance left in the engine: containers, then networks. */
+async function removeAll(instance: string): Promise<void> {
+  const filters = { label: [`docker-spawner.instance=${instance}`] };
+  const containers = await docker.listContainers({ all: true, filters });
+  await Promise.all(
+    containers.map((c) =>
+      docker
+        .getContainer(c.Id)
+        .remove({ force: true, v: true })
+        .catch(() => {}),
+    ),
+  );
+  const networks = await docker.listNetworks({ filters });
+  await Promise.all(
+    networks.map((n) =>
+      docker
+        .getNetwork(n.Id)
+        .remove()
+        .catch(() => {}),
+    ),
+  );
+}
