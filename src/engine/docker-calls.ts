@@ -88,6 +88,7 @@ export async function pull(client: DockerClient, request: CreateRequest, signal:
   const lines = createLineSplitter();
   const progress = createPullProgress(image);
   const tell = (line: string) => {
+    if (line === '') return;
     const bytes = progress.push(line);
     if (bytes) request.onProgress?.({ step: 'pulling', ...bytes });
   };
@@ -100,6 +101,7 @@ export async function pull(client: DockerClient, request: CreateRequest, signal:
       { onChunk },
       signal,
     );
+    tell(lines.rest());
   } catch (error) {
     if (isKind(error, 'failed', 'not_found')) throw pullFailed(image, error.message);
     throw error;

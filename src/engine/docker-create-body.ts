@@ -15,7 +15,7 @@ export function createBody(
   const { spec, ports } = specification;
   return {
     Image: spec.image,
-    Labels: { ...spec.labels, ...encodeLabels(owner, specification) },
+    Labels: { ...foreignLabels(spec), ...encodeLabels(owner, specification) },
     Env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
     ExposedPorts: Object.fromEntries(ports.map((port) => [portKey(port), {}])),
     AttachStdin: false,
@@ -33,6 +33,12 @@ export function createBody(
       StopTimeout: spec.stopGracePeriodMs === null ? null : Math.ceil(spec.stopGracePeriodMs / 1000),
     }),
   };
+}
+
+/** Ours are facts of the birth: an entry cannot add one that this container has none of. */
+function foreignLabels(spec: ContainerSpec): Record<string, string> {
+  const ours = new Set<string>(Object.values(labels).map((label) => label.name));
+  return Object.fromEntries(Object.entries(spec.labels).filter(([name]) => !ours.has(name)));
 }
 
 function hostConfig(

@@ -29,7 +29,7 @@ export function createLineSplitter(): { push(chunk: Buffer): string[]; rest(): s
 export function eventFilters(instance: string): string {
   return JSON.stringify({
     type: ['container'],
-    event: Object.keys(changes),
+    event: [...changes.keys()],
     label: [`${labels.instance.name}=${instance}`],
   });
 }
@@ -38,7 +38,7 @@ export function eventFilters(instance: string): string {
 export function readEvent(line: string): EngineEvent | null {
   const event = JSON.parse(line) as DockerEvent | null;
   const ref = event?.Actor?.ID;
-  const change = changes[event?.Action ?? ''];
+  const change = changes.get(event?.Action ?? '');
   if (event?.Type !== 'container' || !ref || !change) return null;
   return { kind: 'container', ref, id: event.Actor?.Attributes?.[labels.id.name] ?? '', change };
 }
@@ -49,11 +49,13 @@ interface DockerEvent {
   readonly Actor?: { readonly ID?: string; readonly Attributes?: Readonly<Record<string, string>> };
 }
 
+type Change = Extract<EngineEvent, { kind: 'container' }>['change'];
+
 /** `restart` is not among them: `die` and `start` come with it. */
-const changes: Readonly<Record<string, Extract<EngineEvent, { kind: 'container' }>['change']>> = {
-  start: 'started',
-  die: 'exited',
-  destroy: 'removed',
-  pause: 'paused',
-  unpause: 'unpaused',
-};
+const changes: ReadonlyMap<string, Change> = new Map([
+  ['start', 'started'],
+  ['die', 'exited'],
+  ['destroy', 'removed'],
+  ['pause', 'paused'],
+  ['unpause', 'unpaused'],
+]);

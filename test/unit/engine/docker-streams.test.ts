@@ -1,0 +1,150 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createLineSplitter, readEvent } from '../../../src/engine/docker-events.ts';
+import { createLogReader, maxLogBytes } from '../../../src/engine/docker-logs.ts';
+import { createPullProgress, pullQuery } from '../../../src/engine/docker-pull.ts';
+
+describe('the line splitter', () => {
+  test('gives the same lines wherever the chunks end, in the middle of a character too', () => {
+    const line = fc.string({ unit: 'grapheme', minLength: 1 }).map((text) => `x${text.replace(/\s/g, '')}`);
+    fc.assert(
+      fc.property(fc.array(line), fc.array(fc.nat(40), { minLength: 1 }), (lines, sizes) => {
+        const splitter = createLineSplitter();
+        const bytes = Buffer.from(lines.map((text) => `${text}\r\n\n`).join(''));
+        const got = chunksOf(bytes, sizes).flatMap((chunk) => splitter.push(chunk));
+        expect(got).toEqual(lines);
+        expect(splitter.rest()).toBe('');
+      }),
+    );
+  });
+
+  test('keeps what has no line end yet', () => {
+    const splitter = createLineSplitter();
+    expect(splitter.push(Buffer.from('{"a":'))).toEqual([]);
+    expect(splitter.rest()).toBe('{"a":');
+    expect(splitter.push(Buffer.from('1}\n{'))).toEqual(['{"a":1}']);
+  });
+});
+
+describe('events', () => {
+  const event = (Action: string, Type = 'container') =>
+    JSON.stringify({
+      Type,
+      Action,
+      Actor: { ID: 'r', Attributes: { 'docker-spawner.id': 'abc', image: 'x' } },
+    });
+
+  test.each([
+    ['start', 'started'],
+    ['die', 'exited'],
+    ['destroy', 'removed'],
+    ['pause', 'paused'],
+    ['unpause', 'unpaused'],
+  ])('%s means %s', (action, change) => {
+    expect(readEvent(event(action))).toEqual({ kind: 'container', ref: 'r', id: 'abc', change });
+  });
+
+  test('others, those of other types and those without an actor mean nothing', () => {
+    const strange = ['null', '[]', '1', '{}', '{"Type":"container","Action":"start"}'];
+    const others = [event('exec_start: sh'), event('constructor'), event('start', 'network')];
+    for (const line of [...strange, ...others]) expect(readEvent(line)).toBeNull();
+  });
+
+  test('an event without our label has an empty id', () => {
+    const line = JSON.stringify({ Type: 'container', Action: 'die', Actor: { ID: 'r' } });
+    expect(readEvent(line)).toMatchObject({ id: '' });
+  });
+
+  test('what is no JSON is an error', () => {
+    expect(() => readEvent('{"Type":"conta')).toThrow(SyntaxError);
+  });
+});
+
+describe('the log reader', () => {
+  const frame = (stream: number, text: string) => {
+    const payload = Buffer.from(text);
+    const head = Buffer.from([stream, 0, 0, 0, 0, 0, 0, 0]);
+    head.writeUInt32BE(payload.length, 4);
+    return Buffer.concat([head, payload]);
+  };
+
+  test('joins the frames of both streams, wherever the chunks end', () => {
+    const bytes = Buffer.concat([frame(1, 'out é\n'), frame(2, ''), frame(2, 'err\r\n'), frame(1, '€')]);
+    fc.assert(
+      fc.property(fc.array(fc.nat(9), { minLength: 1 }), (sizes) => {
+        const reader = createLogReader();
+        for (const chunk of chunksOf(bytes, sizes)) reader.push(chunk);
+        expect(reader.text()).toBe('out é\nerr\n€');
+      }),
+    );
+  });
+
+  test('takes a stream without frames as it is, however short', () => {
+    for (const text of ['hi\n', 'a terminal writes plain bytes\n']) {
+      const reader = createLogReader();
+      for (const byte of Buffer.from(text)) reader.push(Buffer.from([byte]));
+      expect(reader.text()).toBe(text);
+    }
+  });
+
+  test('keeps the end of what is too long', () => {
+    const reader = createLogReader();
+    for (let i = 0; i < 40; i++) reader.push(frame(1, 'a'.repeat(10_000)));
+    reader.push(frame(1, 'the end'));
+    expect(reader.text()).toHaveLength(maxLogBytes);
+    expect(reader.text()).toMatch(/a{1000}the end$/);
+  });
+
+  test('replaces what is not printable, invalid UTF-8 and terminal commands among it', () => {
+    const reader = createLogReader();
+    reader.push(frame(1, 'a\u001b[31mb\u0000\tc\u202ed\n'));
+    reader.push(Buffer.from([1, 0, 0, 0, 0, 0, 0, 2, 0xff, 0x41]));
+    expect(reader.text()).toBe('a\ufffd[31mb\ufffd\tc\ufffdd\n\ufffdA');
+  });
+});
+
+describe('pulling', () => {
+  test.each([
+    ['nginx', 'latest'],
+    ['registry.local:5000/team/app', 'latest'],
+    ['nginx:alpine', undefined],
+    ['registry.local:5000/app:1', undefined],
+    [`nginx@sha256:${'a'.repeat(64)}`, undefined],
+  ])('%s is asked for with the tag %s', (image, tag) => {
+    expect(pullQuery(image, 'linux/amd64')).toEqual({ fromImage: image, tag, platform: 'linux/amd64' });
+  });
+
+  test('progress is the sum over all layers', () => {
+    const progress = createPullProgress('nginx');
+    const line = (id: string, status: string, current?: number, total?: number) =>
+      progress.push(JSON.stringify({ id, status, progressDetail: { current, total } }));
+    expect(progress.push('{"status":"Pulling from library/nginx"}')).toBeNull();
+    expect(line('a', 'Pulling fs layer')).toBeNull();
+    expect(line('a', 'Downloading', 10, 100)).toEqual({ currentBytes: 10, totalBytes: 100 });
+    expect(line('b', 'Downloading', 5, 50)).toEqual({ currentBytes: 15, totalBytes: 150 });
+    expect(line('a', 'Download complete')).toEqual({ currentBytes: 105, totalBytes: 150 });
+    expect(line('a', 'Extracting', 20, 100)).toBeNull();
+    expect(line('a', 'Pull complete')).toEqual({ currentBytes: 105, totalBytes: 150 });
+  });
+
+  test('an error in the stream is image_missing, in the words of the registry', () => {
+    const line = '{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}';
+    expect(() => createPullProgress('nginx:x').push(line)).toThrow(
+      expect.objectContaining({
+        kind: 'image_missing',
+        message: expect.stringMatching(/nginx:x.*manifest unknown/),
+      }),
+    );
+  });
+});
+
+/** The bytes in chunks of these sizes, over and over. */
+function chunksOf(bytes: Buffer, sizes: readonly number[]): Buffer[] {
+  const chunks: Buffer[] = [];
+  for (let from = 0, i = 0; from < bytes.length; i++) {
+    const to = from + Math.max(1, sizes[i % sizes.length]!);
+    chunks.push(bytes.subarray(from, to));
+    from = to;
+  }
+  return chunks;
+}
