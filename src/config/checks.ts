@@ -6,12 +6,39 @@ import type { ListenAddress } from './types.ts';
 /** Says of a setting where it was written, or where the problem is to be shown when it was not. */
 export type Locate = (name: keyof Settings) => { key: string; at: { file: string; line: number | null } };
 
-/** What is wrong between settings that are right one by one. */
-export function checkTogether(settings: Settings, locate: Locate, report: Report): void {
-  const say = (name: keyof Settings, message: string, expected?: string): void => {
+/**
+ * What is wrong between settings that are right one by one. What depends on one of `wrong`, which were reported
+ * and hold their defaults, is not looked at: it would say things that are not so.
+ */
+export function checkTogether(
+  settings: Settings,
+  wrong: ReadonlySet<string>,
+  locate: Locate,
+  report: Report,
+): void {
+  const right = (...names: (keyof Settings)[]) => names.every((name) => !wrong.has(name));
+  const say: Say = (name, message, expected) => {
     const { key, at } = locate(name);
     report(at, key, message, expected);
   };
+  if (right('port_start', 'max_containers')) checkPorts(settings, right, say);
+  if (right('api_listen', 'proxy_listen') && collide(settings.api_listen, settings.proxy_listen)) {
+    say('proxy_listen', `port ${settings.proxy_listen.port} is taken by api_listen; choose another one`);
+  }
+  if (right('api_listen', 'api_tokens', 'api_open')) checkOpenness(settings, say);
+  if (right('domain', 'hex_size')) checkApiHosts(settings, say);
+}
+
+/** Whether nobody but this machine reaches the address. */
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost') return true;
+  const family = isIP(host);
+  return family !== 0 && loopback.check(host, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+type Say = (name: keyof Settings, message: string, expected?: string) => void;
+
+function checkPorts(settings: Settings, right: (name: keyof Settings) => boolean, say: Say): void {
   const lastPort = settings.port_start + settings.max_containers - 1;
   if (lastPort > 65_535) {
     const room = 65_536 - settings.port_start;
@@ -24,13 +51,13 @@ export function checkTogether(settings: Settings, locate: Locate, report: Report
   }
   for (const name of ['api_listen', 'proxy_listen'] as const) {
     const { port } = settings[name];
-    if (port < settings.port_start || port > lastPort) continue;
+    if (!right(name) || port < settings.port_start || port > lastPort) continue;
     const range = `${settings.port_start} to ${lastPort}`;
     say(name, `port ${port} is one of the ports for containers, ${range}; choose one outside of them`);
   }
-  if (collide(settings.api_listen, settings.proxy_listen)) {
-    say('proxy_listen', `port ${settings.proxy_listen.port} is taken by api_listen; choose another one`);
-  }
+}
+
+function checkOpenness(settings: Settings, say: Say): void {
   if (!isLoopback(settings.api_listen.host) && settings.api_tokens.length === 0 && !settings.api_open) {
     say(
       'api_listen',
@@ -38,19 +65,15 @@ export function checkTogether(settings: Settings, locate: Locate, report: Report
         'set api_tokens, or set api_open: true if that is meant',
     );
   }
+}
+
+function checkApiHosts(settings: Settings, say: Say): void {
   const isContainer = new RegExp(`^[0-9a-f]{${settings.hex_size}}\\.`);
   for (const host of settings.api_hosts) {
     if (host.endsWith(`.${settings.domain}`) && isContainer.test(host)) {
       say('api_hosts', `"${host}" is the name of a container; the API never answers for one`);
     }
   }
-}
-
-/** Whether nobody but this machine reaches the address. */
-export function isLoopback(host: string): boolean {
-  if (host === 'localhost') return true;
-  const family = isIP(host);
-  return family !== 0 && loopback.check(host, family === 6 ? 'ipv6' : 'ipv4');
 }
 
 const loopback = new BlockList();

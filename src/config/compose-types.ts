@@ -23,13 +23,12 @@ export const words: Type<readonly string[]> = {
     const item = template('a text', { userId: true });
     if (node.kind === 'list') {
       const read = node.items.map((child, i) => item.read(child, childKey(key, i), reading));
-      if (read.includes(undefined)) return undefined;
-      return refuseScript(read as string[], node, key, reading);
+      return read.includes(undefined) ? undefined : (read as string[]);
     }
     const text = item.read(node, key, reading);
     if (text === undefined) return undefined;
     const split = shellWords(text);
-    if (split !== null) return refuseScript(split, node, key, reading);
+    if (split !== null) return split;
     reading.report(node.at, key, 'a quote or a backslash in this text has no end', this.expected);
     return undefined;
   },
@@ -47,6 +46,11 @@ export function textMap(what: string, name: RegExp): Type<Readonly<Record<string
       const result = new Map<string, string>();
       let sound = true;
       for (const pair of pairs) {
+        if (pair.value.kind === 'scalar' && pair.value.value === null) {
+          reading.report(pair.value.at, pair.key, noValue);
+          sound = false;
+          continue;
+        }
         const text = value.read(pair.value, pair.key, reading);
         if (!name.test(pair.name)) reading.report(pair.value.at, pair.key, `this is no name for ${what}`);
         else if (result.has(pair.name)) reading.report(pair.value.at, pair.key, 'this name is there already');
@@ -219,27 +223,6 @@ function ulimit(name: string, node: Node, key: string, reading: Reading): Ulimit
   return undefined;
 }
 
-/**
- * A caller's text inside a script would be run, not read: `sh -c "serve {user_id}"`. As a word of its own, or
- * in the environment, it is data.
- */
-function refuseScript(
-  list: readonly string[],
-  node: Node,
-  key: string,
-  reading: Reading,
-): readonly string[] | undefined {
-  const shell = list.findIndex((word) => /^(.*\/)?(ba|da|a|z|k|c)?sh$/.test(word));
-  const flag = list.findIndex((word, i) => i > shell && /^-[a-z]*c$/.test(word));
-  if (shell < 0 || flag < 0 || !list[flag + 1]?.includes('{user_id}')) return list;
-  reading.report(
-    node.at,
-    key,
-    '`{user_id}` stands in a script that a shell would run; give it as a variable in `environment` instead',
-  );
-  return undefined;
-}
-
 interface Pair {
   readonly name: string;
   readonly key: string;
@@ -248,10 +231,7 @@ interface Pair {
 
 function pairsOf(node: Exclude<Node, { kind: 'scalar' }>, key: string, reading: Reading): Pair[] | undefined {
   if (node.kind === 'map') {
-    const pairs = [...node.entries].map(([name, { value }]) => ({ name, key: childKey(key, name), value }));
-    const empty = pairs.filter(({ value }) => value.kind === 'scalar' && value.value === null);
-    for (const pair of empty) reading.report(pair.value.at, pair.key, noValue);
-    return empty.length > 0 ? undefined : pairs;
+    return [...node.entries].map(([name, { value }]) => ({ name, key: childKey(key, name), value }));
   }
   const pairs: Pair[] = [];
   for (const [i, item] of node.items.entries()) {

@@ -4,19 +4,21 @@ import { type EntryValues, type EntryWord, entryWords } from './entry-words.ts';
 import { didYouMean, type Location } from './problems.ts';
 import { refusalOf } from './refused-words.ts';
 import { capabilitiesOf, securityOptionsOf } from './security.ts';
+import type { Settings } from './settings.ts';
 import { childKey, describe, type MapNode, type Node } from './source.ts';
 import type { Reading } from './types.ts';
+import { refuseNamesThatMeet, type VolumeName } from './volume-names.ts';
 
 /**
- * Reads `container_images`. `lifetimeMs` is for entries without a `docker_timeout`. Entries with problems are
- * left out; the problems were reported.
+ * Reads `container_images`. Entries with problems are left out; the problems were reported.
  */
 export function readImages(
   node: Node,
   key: string,
-  lifetimeMs: number,
+  settings: Pick<Settings, 'docker_timeout' | 'domain'>,
   reading: Reading,
 ): Map<string, ImageEntry> {
+  const volumeNames: VolumeName[] = [];
   const images = new Map<string, ImageEntry>();
   const expected = entryWords.image.type.expected;
   if (node.kind !== 'map') {
@@ -34,9 +36,15 @@ export function readImages(
     const entry = value.kind === 'map' ? value : shortForm(value);
     if (entry) {
       const values = readWords(entry, at, where, reading);
-      if (values) images.set(name, toEntry(name, values, lifetimeMs));
+      if (!values) continue;
+      images.set(name, toEntry(name, values, settings.docker_timeout));
+      for (const volume of values.volumes) {
+        const isNamed = volume.type === 'volume' && volume.source !== '';
+        if (isNamed) volumeNames.push({ name: volume.source, imageKey: name, key: where, at });
+      }
     } else reading.report(value.at, where, `expected ${expected}, or an image entry, got ${describe(value)}`);
   }
+  refuseNamesThatMeet(volumeNames, settings.domain, reading.report);
   return images;
 }
 
@@ -76,22 +84,36 @@ function readWords(node: MapNode, at: Location, key: string, reading: Reading): 
       else values.set(name, value);
     }
   }
-  if (!node.entries.has('image')) {
+  const image = node.entries.get('image')?.value;
+  if (!image || (image.kind === 'scalar' && image.value === null)) {
     reading.report(at, key, 'there is no `image`; name the image to run', entryWords.image.type.expected);
     sound = false;
-  } else if (!values.has('image')) sound = false;
+  }
   if (!sound) return null;
   const all = Object.entries(entryWords).map(([name, word]) => [name, values.get(name) ?? word.value]);
   const read: EntryValues = Object.fromEntries(all);
-  return mountTwice(read, at, key, reading) ? null : read;
+  const problems = [mountedTwice(read), scriptWithUser(read)].filter((problem) => problem !== null);
+  for (const problem of problems) reading.report(at, key, problem);
+  return problems.length > 0 ? null : read;
 }
 
 /** The engine refuses two mounts in one place, but only when the container is made. */
-function mountTwice(values: EntryValues, at: Location, key: string, reading: Reading): boolean {
+function mountedTwice(values: EntryValues): string | null {
   const targets = [...values.volumes, ...values.tmpfs].map((mount) => mount.target);
   const twice = targets.find((target, i) => targets.indexOf(target) !== i);
-  if (twice !== undefined) reading.report(at, key, `two mounts have the target ${twice}; remove one`);
-  return twice !== undefined;
+  return twice === undefined ? null : `two mounts have the target ${twice}; remove one`;
+}
+
+/**
+ * A caller's text inside a script would be run, not read: `sh -c "serve {user_id}"`. As a word of its own, or
+ * in the environment, it is data.
+ */
+function scriptWithUser(values: EntryValues): string | null {
+  const words = [...(values.entrypoint ?? []), ...(values.command ?? [])];
+  const shell = words.findIndex((word) => /^(.*\/)?(ba|da|a|z|k|c)?sh$/.test(word));
+  const flag = words.findIndex((word, i) => i > shell && /^-[a-z]*c$/.test(word));
+  if (shell < 0 || flag < 0 || !words[flag + 1]?.includes('{user_id}')) return null;
+  return '`{user_id}` stands in a script that a shell would run; give it as a variable in `environment` instead';
 }
 
 function toEntry(key: string, values: EntryValues, lifetimeMs: number): ImageEntry {

@@ -43,7 +43,7 @@ export function loadConfiguration(from: {
   });
   const settings: Settings = { ...read.settings, data_dir: resolve(from.cwd, read.settings.data_dir) };
   const locate = (name: SettingName) => written.get(name) ?? { key: name, at: nowhere(file) };
-  checkTogether(settings, locate, problems.report);
+  checkTogether(settings, read.wrong, locate, problems.report);
   const images = imagesOf(written.get('container_images'), file, settings, read.reading);
   problems.throwAny();
   return { settings, images, source: file?.path ?? null };
@@ -134,17 +134,19 @@ function environmentNode(
 function readSettings(
   written: ReadonlyMap<SettingName, Written>,
   reading: Reading,
-): { settings: Settings; reading: Reading } {
+): { settings: Settings; wrong: ReadonlySet<string>; reading: Reading } {
+  const wrong = new Set<string>();
   const values = new Map<string, unknown>();
   for (const [name, declaration] of Object.entries(declarations) as [SettingName, Setting<unknown>][]) {
     if (name === 'container_images') continue;
     const found = written.get(name);
     const value = found ? declaration.type.read(found.node, found.key, reading) : declaration.value;
-    // A wrong one was reported; the default in its place lets the others be looked at.
+    if (value === undefined) wrong.add(name);
+    // The default in the place of a wrong one lets the others be looked at.
     if (name !== 'proxy_config') values.set(name, value === undefined ? declaration.value : value);
   }
   const settings: Settings = Object.fromEntries(values) as Settings;
-  return { settings, reading: { ...reading, withUsers: settings.with_users } };
+  return { settings, wrong, reading: { ...reading, withUsers: settings.with_users } };
 }
 
 function imagesOf(
@@ -153,7 +155,7 @@ function imagesOf(
   settings: Settings,
   reading: Reading,
 ): Map<string, ImageEntry> {
-  if (written) return readImages(written.node, written.key, settings.docker_timeout, reading);
+  if (written) return readImages(written.node, written.key, settings, reading);
   reading.report(nowhere(file), 'container_images', noEntries, 'at least one image entry');
   return new Map();
 }

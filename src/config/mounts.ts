@@ -2,8 +2,9 @@ import { realpathSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { TmpfsSpec, VolumeSpec } from '../core/image-entry.ts';
 import { childKey, type MapNode, type Node } from './source.ts';
-import { checkPlaceholders, refusePlaceholders, volumeNameProblem } from './templates.ts';
+import { checkPlaceholders, refusePlaceholders } from './templates.ts';
 import { boolean, choice, type Reading, refuse, type Type, text } from './types.ts';
+import { volumeNameProblem } from './volume-names.ts';
 
 /** Compose's `volumes` items: `NAME:/target`, `/host/path:/target:ro`, `/target`, or the long form. */
 export const volume: Type<VolumeSpec> = {

@@ -17,13 +17,18 @@ export interface Problem extends Location {
 /** Takes problems as they are found; reading goes on, so that a person sees all of them at once. */
 export type Report = (at: Location, key: string, message: string, expected?: string) => void;
 
-/** The configuration cannot be used. The message lists every problem, one a line. */
+/** More than this nobody reads at once. */
+const maxLines = 100;
+
+/** The configuration cannot be used. The message lists the problems, one a line. */
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError';
   readonly problems: readonly Problem[];
 
   constructor(problems: readonly Problem[]) {
-    super(problems.map(formatProblem).join('\n'));
+    const rest = problems.length - maxLines;
+    const lines = problems.slice(0, maxLines).map(formatProblem);
+    super([...lines, ...(rest > 0 ? [`and ${rest} more`] : [])].join('\n'));
     this.problems = problems;
   }
 }

@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
 import type { Node } from './source.ts';
-import { type Reading, scalarType, type Type } from './types.ts';
+import { type Reading, refuse, scalarType, type Type } from './types.ts';
 
 /** What a container may do beyond its own walls: capabilities and security options. */
 
@@ -47,11 +48,14 @@ export function capabilitiesOf(dropped: readonly string[], added: readonly strin
 
 /** One of Docker's security options, as it takes them. */
 export const securityOption: Type<string> = {
-  expected: 'no-new-privileges:true or :false, seccomp=unconfined, apparmor=PROFILE, or label=...',
+  expected:
+    'no-new-privileges:true or :false, seccomp=unconfined, seccomp=/path/of/a/profile.json, apparmor=PROFILE or label=...',
   read(node, key, reading) {
     const option = readOption(node);
-    if (option !== null) return option;
-    return say(node, key, `expected ${this.expected}`, reading);
+    if (typeof option === 'string') return option;
+    return option === null
+      ? refuse(node, key, this.expected, reading)
+      : say(node, key, option.problem, reading);
   },
 };
 
@@ -61,7 +65,7 @@ export function securityOptionsOf(options: readonly string[]): string[] {
   return options.includes('no-new-privileges:false') ? rest : ['no-new-privileges:true', ...rest];
 }
 
-function readOption(node: Node): string | null {
+function readOption(node: Node): string | { readonly problem: string } | null {
   const text = node.kind === 'scalar' && typeof node.value === 'string' ? node.text.trim() : '';
   const [, name, value] = /^([a-z-]+)(?:[:=](.+))?$/.exec(text) ?? [];
   if (name === 'no-new-privileges') {
@@ -69,14 +73,29 @@ function readOption(node: Node): string | null {
     return value === 'false' ? 'no-new-privileges:false' : null;
   }
   if (value === undefined || /[\s{}]/.test(value)) return null;
-  if (name === 'seccomp') return value === 'unconfined' || value === 'builtin' ? `seccomp=${value}` : null;
+  if (name === 'seccomp') return value === 'unconfined' ? 'seccomp=unconfined' : readProfile(value);
   return name === 'apparmor' || name === 'label' ? `${name}=${value}` : null;
 }
 
-function say(node: Node, key: string, message: string, reading: Reading): undefined {
-  const isProfile = node.kind === 'scalar' && /^seccomp[:=]/.test(node.text);
-  const hint = isProfile ? '; a seccomp profile from a file is not supported yet' : '';
-  reading.report(node.at, key, message + hint, message.replace(/^expected /, ''));
+/** The engine's API takes the profile itself; the path is a convenience of the command line and of Compose. */
+function readProfile(path: string): string | { readonly problem: string } | null {
+  if (!path.startsWith('/')) return null;
+  try {
+    const profile: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    if (typeof profile === 'object' && profile !== null && 'defaultAction' in profile) {
+      return `seccomp=${JSON.stringify(profile)}`;
+    }
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    return {
+      problem: `the seccomp profile ${path} ${missing ? 'does not exist' : 'cannot be read as JSON'}`,
+    };
+  }
+  return { problem: `${path} is no seccomp profile: it has no defaultAction` };
+}
+
+function say(node: Node, key: string, problem: string, reading: Reading): undefined {
+  reading.report(node.at, key, problem);
   return undefined;
 }
 

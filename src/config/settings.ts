@@ -101,7 +101,7 @@ export const settings = {
     'not supported yet, refused when set: the file that Apache includes',
   ),
   data_dir: setting(
-    text('a directory'),
+    text('a directory', /./),
     './data',
     './data',
     'where the ledger lives; a relative path starts at the working directory',
@@ -148,9 +148,11 @@ export const settings = {
   api_tokens: setting<readonly string[]>(
     secret(
       list(
-        text(
-          'at least 16 letters, digits or any of - . _ ~ + / (as `openssl rand -hex 32` makes them)',
-          /^[A-Za-z0-9._~+/-]{16,512}=*$/,
+        secret(
+          text(
+            'at least 16 letters, digits or any of - . _ ~ + / (as `openssl rand -hex 32` makes them)',
+            /^[A-Za-z0-9._~+/-]{16,512}=*$/,
+          ),
         ),
       ),
     ),

@@ -89,6 +89,8 @@ export function readJson(text: string, variable: string, report: Report): Node |
     report(at, variable, `expected JSON${where}`, 'JSON');
     return null;
   }
+  const twice = keyWrittenTwice(text);
+  if (twice !== null) report(at, variable, `the key ${JSON.stringify(twice)} is there twice; remove one`);
   return fromJson(value, at, variable, report, 0);
 }
 
@@ -112,8 +114,11 @@ const maxDepth = 32;
 const maxNodes = 200_000;
 
 function faultMessage(fault: YAMLError): string {
-  // These two quote the text, which may hold secrets, or speak of the library.
+  // The library's own messages of these quote the text, which may hold secrets, or speak of its options.
   if (fault.code === 'UNEXPECTED_TOKEN') return 'this is not valid YAML: something stands here that cannot';
+  if (fault.code === 'TAG_RESOLVE_FAILED') {
+    return 'there is no such tag; put a text that starts with `!` in quotes';
+  }
   if (fault.code === 'RESOURCE_EXHAUSTION') return 'the file is nested too deeply';
   if (fault.code === 'MULTIPLE_DOCS') return 'expected one YAML document; `---` begins a second one';
   if (fault.code === 'NON_STRING_KEY') return 'a key must be a plain text';
@@ -178,8 +183,12 @@ class YamlReader {
       // Its lines are those of the anchor, where the text is that has to be mended.
       return target.node;
     }
-    const why = target === null ? 'stands inside of what it names' : 'has no anchor above it';
-    this.#report(at, key, `the alias \`*${name}\` ${why}`);
+    // The name is not quoted: it may be a secret that somebody forgot to put in quotes.
+    const why =
+      target === null
+        ? 'this alias stands inside of what it names'
+        : 'this alias has no anchor above it; put a text that starts with `*` in quotes';
+    this.#report(at, key, why);
     return nothing(at);
   }
 
@@ -220,11 +229,28 @@ function scalar(item: Scalar, at: Location): ScalarNode {
   const { value } = item;
   const known = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
   const text = typeof value === 'string' ? value : (item.source ?? String(value));
-  return { kind: 'scalar', at, value: known ? value : null, text, untyped: false };
+  // Other kinds (a date of YAML 1.1, say) are what was written.
+  const plain = known || value === null ? (value as ScalarNode['value']) : text;
+  return { kind: 'scalar', at, value: plain, text, untyped: false };
 }
 
 function nothing(at: Location): ScalarNode {
   return { kind: 'scalar', at, value: null, text: '', untyped: false };
+}
+
+/** The first key that an object of this sound JSON has twice: `JSON.parse` silently takes the last one. */
+function keyWrittenTwice(json: string): string | null {
+  const keys: Set<string>[] = [];
+  for (const [token, text, colon] of json.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|[{}]/g)) {
+    if (token === '{') keys.push(new Set());
+    else if (token === '}') keys.pop();
+    else if (text !== undefined && colon !== undefined) {
+      const name: string = JSON.parse(text);
+      if (keys.at(-1)?.has(name)) return name;
+      keys.at(-1)?.add(name);
+    }
+  }
+  return null;
 }
 
 function fromJson(value: unknown, at: Location, key: string, report: Report, depth: number): Node {

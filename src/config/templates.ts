@@ -1,4 +1,4 @@
-import { isPlaceholder, namesIn, placeholders, volumeTextMaxLength } from '../core/placeholders.ts';
+import { isPlaceholder, namesIn, placeholders } from '../core/placeholders.ts';
 import { didYouMean } from './problems.ts';
 import type { Node } from './source.ts';
 import { type Reading, refuse, type Type } from './types.ts';
@@ -49,23 +49,6 @@ export function refusePlaceholders(text: string, node: Node, key: string, readin
   if (name === undefined) return true;
   reading.report(node.at, key, `no placeholder is filled here, and \`{${name}}\` is one; remove it`);
   return false;
-}
-
-/**
- * Why this cannot name a volume, placeholders included; null where it can. Docker takes a letter or digit, then
- * letters, digits, `_`, `.` or `-`; on disk the name is that of a directory, of at most 255 bytes.
- */
-export function volumeNameProblem(name: string): string | null {
-  const fixed = name.replaceAll(/\{[a-z_]+\}/g, '');
-  const longest = fixed.length + namesIn(name).length * volumeTextMaxLength;
-  if (!/^([a-zA-Z0-9]|\{(id|domain)\})/.test(name)) {
-    return 'the name of a volume must start with a letter or digit (or with `{id}`)';
-  }
-  if (!/^[a-zA-Z0-9_.-]*$/.test(fixed)) {
-    return 'the name of a volume holds letters, digits, `_`, `.`, `-` and placeholders only';
-  }
-  if (name.length < 2) return 'the name of a volume needs at least two characters';
-  return longest > 255 ? 'the name of the volume could get longer than 255 bytes; shorten it' : null;
 }
 
 const known = `one of ${Object.keys(placeholders)

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import type { Location, Report } from './problems.ts';
+import type { Report } from './problems.ts';
 import { childKey, describe, type Node } from './source.ts';
 
 /** What reading a value may depend on beside the value itself. */
@@ -169,8 +169,8 @@ export function secret<T>(type: Type<T>): Type<T> {
   return {
     ...type,
     read(node, key, reading) {
-      const quiet: Report = (at: Location, where) =>
-        reading.report(at, where, `expected ${type.expected}`, type.expected);
+      const quiet: Report = (at, where, _message, expected = type.expected) =>
+        reading.report(at, where, `expected ${expected}`, expected);
       return type.read(node, key, { ...reading, report: quiet });
     },
   };

@@ -144,6 +144,6 @@ const changed = [
   ...(['user', 'tmpfs', 'extraHosts'] as const),
 ];
 
-function pick<T, K extends keyof T>(from: T, keys: readonly K[]): Partial<T> {
-  return Object.fromEntries(keys.map((key) => [key, from[key]])) as Partial<T>;
+function pick<T extends object>(from: T, keys: readonly (keyof T)[]): object {
+  return Object.fromEntries(keys.map((key) => [key, from[key]]));
 }
