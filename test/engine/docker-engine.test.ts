@@ -1,24 +1,21 @@
+import { randomBytes } from 'node:crypto';
 import Docker from 'dockerode';
-import { labels } from '../../src/core/labels.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Engine } from '../../src/core/engine.ts';
+import { labels, type Owner } from '../../src/core/labels.ts';
+import { networkName } from '../../src/core/names.ts';
 import { createDockerEngine } from '../../src/engine/docker.ts';
-import { describeEngine } from '../support/engine-suite.ts';
+import { describeEngine, specify } from '../support/engine-suite.ts';
+import { eventually } from '../support/eventually.ts';
 import { testImage } from '../support/images.ts';
 
 const docker = new Docker();
-const quiet = () => {};
-const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 
 describeEngine('the Docker engine', async () => {
   const image = await testImage();
   const lines = 'for (let i = 1; i <= 5; i++) console.log("line " + i); process.exitCode = 3;';
   return {
-    engine: ({ instance, ledger }) =>
-      createDockerEngine({
-        owner: { instance, identity: () => ledger },
-        containerPrefix: 'spawned__',
-        env: process.env,
-        log,
-      }),
+    engine: engineOf,
     web: { image },
     exits: { image, command: ['node', '-e', lines] },
     pause: (ref) => docker.getContainer(ref).pause(),
@@ -26,10 +23,185 @@ describeEngine('the Docker engine', async () => {
   };
 });
 
+describe('containers of the Docker engine', () => {
+  const prefix = `docker-${randomBytes(4).toString('hex')}`;
+  const soon = () => AbortSignal.timeout(60_000);
+  let instances = 0;
+  let image = '';
+
+  beforeAll(async () => {
+    image = await testImage();
+  });
+  afterAll(() => cleanUp(prefix));
+
+  test('have what the entry says, and the rest shut', async () => {
+    const { engine } = newEngine();
+    const specification = await specify({
+      image,
+      environment: { ID: 'x', QUOTED: '"a" b=c' },
+      workingDir: '/tmp',
+      tmpfs: [{ target: '/scratch', options: 'size=1m' }],
+      ulimits: [{ name: 'nofile', soft: 1000, hard: 2000 }],
+      readOnly: true,
+      shmSizeBytes: 1024 * 1024,
+      runtime: 'runc',
+      devices: [{ hostPath: '/dev/null', containerPath: '/dev/nothing', permissions: 'rw' }],
+      dns: ['127.0.0.1'],
+      extraHosts: ['db:10.0.0.1'],
+      stopSignal: 'SIGINT',
+      stopGracePeriodMs: 2500,
+      platform: `linux/${process.arch === 'arm64' ? 'arm64' : 'amd64'}`,
+    });
+    const { ref } = await engine.create({ specification }, soon());
+    const { Config, HostConfig, NetworkSettings } = await docker.getContainer(ref).inspect();
+    const HostPort = String(specification.ports[0]!.hostPort);
+    expect(NetworkSettings.Ports['80/tcp']).toEqual([{ HostIp: '127.0.0.1', HostPort }]);
+    expect(Config.Env).toEqual(expect.arrayContaining(['ID=x', 'QUOTED="a" b=c']));
+    expect(Config).toMatchObject({ WorkingDir: '/tmp', StopSignal: 'SIGINT', StopTimeout: 3, Tty: false });
+    expect(HostConfig).toMatchObject({
+      Privileged: false,
+      CapDrop: ['ALL'],
+      SecurityOpt: ['no-new-privileges:true'],
+      Memory: 128 * 1024 * 1024,
+      MemorySwap: 128 * 1024 * 1024,
+      NanoCpus: 1e9,
+      PidsLimit: 64,
+      ReadonlyRootfs: true,
+      ShmSize: 1024 * 1024,
+      Tmpfs: { '/scratch': 'size=1m' },
+      Ulimits: [{ Name: 'nofile', Soft: 1000, Hard: 2000 }],
+      ExtraHosts: ['db:10.0.0.1'],
+      RestartPolicy: { Name: 'no' },
+      LogConfig: { Type: 'json-file', Config: { 'max-size': '10485760', 'max-file': '2' } },
+    });
+  });
+
+  test('cannot reach each other, while the host can reach them', async () => {
+    const { engine } = newEngine();
+    const web = await engine.create({ specification: await specify({ image }) }, soon());
+    await eventually(async () =>
+      expect((await fetch(`http://127.0.0.1:${web.upstream!.port}/`)).ok).toBe(true),
+    );
+    const { NetworkSettings } = await docker.getContainer(web.ref).inspect();
+    const [network] = Object.values(NetworkSettings.Networks);
+    const address = network!.IPAddress;
+    expect((await fetch(`http://${address}/`)).ok).toBe(true);
+    const probe = `fetch('http://${address}/', { signal: AbortSignal.timeout(2000) })
+      .then(() => console.log('reached'), () => console.log('blocked'))`;
+    const other = await engine.create(
+      { specification: await specify({ image, command: ['node', '-e', probe] }) },
+      soon(),
+    );
+    await eventually(async () =>
+      expect(await engine.logs(other.ref, { tailLines: 1 }, soon())).toBe('blocked\n'),
+    );
+  });
+
+  test('take their anonymous volumes along; a named one stays, and tells who made it', async () => {
+    const { engine, instance } = newEngine();
+    const name = `${instance}-home`;
+    const specification = await specify({
+      image,
+      volumes: [
+        { type: 'volume', source: name, target: '/home', readOnly: false },
+        { type: 'volume', source: '', target: '/cache', readOnly: false },
+      ],
+    });
+    const { ref } = await engine.create({ specification }, soon());
+    const { Mounts } = await docker.getContainer(ref).inspect();
+    const anonymous = Mounts.find((mount) => mount.Destination === '/cache')!.Name!;
+    await engine.remove(ref, { graceMs: null }, soon());
+    await expect(docker.getVolume(anonymous).inspect()).rejects.toMatchObject({ statusCode: 404 });
+    expect((await docker.getVolume(name).inspect()).Labels).toEqual({ [labels.instance.name]: instance });
+  });
+
+  test('share one network, also when many are the first; it is made again when it was removed', async () => {
+    const { engine, instance } = newEngine();
+    const create = async () => engine.create({ specification: await specify({ image }) }, soon());
+    const networks = async () =>
+      (await docker.listNetworks()).filter((network) => network.Name === networkName(instance));
+    const first = await Promise.all([create(), create(), create()]);
+    expect(await networks()).toHaveLength(1);
+    await Promise.all(first.map(({ ref }) => engine.remove(ref, { graceMs: null }, soon())));
+    await docker.getNetwork((await networks())[0]!.Id).remove();
+    const { ref } = await create();
+    expect(await networks()).toHaveLength(1);
+    expect((await engine.list({}, soon())).map((container) => container.ref)).toEqual([ref]);
+  });
+
+  test('are not put into a network that somebody else made under that name', async () => {
+    const { engine, instance } = newEngine();
+    const foreign = await docker.createNetwork({ Name: networkName(instance) });
+    try {
+      await expect(engine.create({ specification: await specify({ image }) }, soon())).rejects.toThrow(
+        'that this service has not made',
+      );
+    } finally {
+      await foreign.remove();
+    }
+  });
+
+  test.each([
+    ['a command that is not there', { command: ['/no/such/program'] }, 'no such file'],
+    [
+      'a bind mount whose source is not there',
+      { volumes: [{ type: 'bind', source: '/no/such/path', target: '/x', readOnly: true }] },
+      'bind source path does not exist',
+    ],
+  ] as const)('with %s fail in the words of the engine, and leave nothing', async (_what, spec, words) => {
+    const { engine } = newEngine();
+    const specification = await specify({ image, ...spec });
+    await expect(engine.create({ specification }, soon())).rejects.toMatchObject({
+      kind: 'failed',
+      message: expect.stringContaining(words),
+    });
+    expect(await engine.list({}, soon())).toEqual([]);
+  });
+
+  test('that were killed for want of memory say so', async () => {
+    const { engine } = newEngine();
+    const hungry = 'const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1));';
+    const specification = await specify({ image, command: ['node', '-e', hungry] });
+    await engine.create({ specification }, soon());
+    await eventually(async () =>
+      expect(await engine.list({}, soon())).toMatchObject([
+        { state: 'exited', exit: { code: 137, outOfMemory: true } },
+      ]),
+    );
+  });
+
+  test('that write without end have their last 64 KiB read', async () => {
+    const { engine } = newEngine();
+    const chatty = 'console.log("x".repeat(300_000)); console.log("the end")';
+    const specification = await specify({ image, command: ['node', '-e', chatty] });
+    const { ref } = await engine.create({ specification }, soon());
+    await eventually(async () => {
+      const text = await engine.logs(ref, { tailLines: 100 }, soon());
+      expect(text).toMatch(/xxx\nthe end\n$/);
+      expect(text).toHaveLength(64 * 1024);
+    });
+  });
+
+  function newEngine(): { engine: Engine; instance: string } {
+    const instance = `${prefix}-${++instances}`;
+    return { engine: engineOf({ instance, ledger: 'ledger' }), instance };
+  }
+});
+
+function engineOf({ instance, ledger }: Owner): Engine {
+  const quiet = () => {};
+  return createDockerEngine({
+    owner: { instance, identity: () => ledger },
+    containerPrefix: 'spawned__',
+    env: process.env,
+    log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+  });
+}
+
 /** Removes the containers, networks and volumes of all instances whose name begins so. */
 async function cleanUp(prefix: string): Promise<void> {
   const filters = { label: [labels.instance.name] };
-  const isOurs = ({ Labels }: { Labels?: Record<string, string> }) =>
+  const isOurs = ({ Labels }: { Labels?: Record<string, string> | null | undefined }) =>
     Labels?.[labels.instance.name]?.startsWith(prefix) === true;
   for (const { Id } of (await docker.listContainers({ all: true, filters })).filter(isOurs)) {
     await docker.getContainer(Id).remove({ force: true, v: true });

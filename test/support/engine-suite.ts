@@ -142,6 +142,15 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       await serves(await create(specification));
     });
 
+    test('a host port that another container holds is port_taken, and that one lives on', async () => {
+      const first = await specify(harness.web);
+      const container = await create(first);
+      const second = { ...(await specify(harness.web)), ports: first.ports };
+      const { hostPort } = first.ports[0]!;
+      await expect(create(second)).rejects.toMatchObject({ kind: 'port_taken', hostPort });
+      expect(await engine.list({}, soon())).toEqual([container]);
+    });
+
     test('a name that is taken is refused, and its holder lives on', async () => {
       const first = await specify(harness.web);
       const container = await create(first);
