@@ -73,7 +73,7 @@ export const extraHosts: Type<readonly string[]> = {
     const lines: string[] = [];
     const add = (host: string, address: string, at: Node, where: string): void => {
       const bare = address.trim().replace(/^\[(.*)\]$/, '$1');
-      const named = isHostName(host.replaceAll(/\{[a-z_]+\}/g, 'x').toLowerCase());
+      const named = isHostName(host.replaceAll(/\{[a-z_]+\}|_/g, 'x').toLowerCase());
       if (!named) reading.report(at.at, where, `"${host}" is no host name`, 'a host name');
       else if (bare !== 'host-gateway' && isIP(bare) === 0) {
         reading.report(at.at, where, `expected an IP address or host-gateway, got "${address}"`);

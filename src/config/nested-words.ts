@@ -40,7 +40,8 @@ export const logging: Type<{ readonly maxSizeBytes: number; readonly maxFiles: n
   },
 };
 
-const readyPath = text('a path such as /health, without spaces', /^\/[\x21-\x22\x24-\x7e]*$/);
+/** RFC 3986, sections 3.3 and 3.4: so there are no braces, and no placeholder is filled here. */
+const readyPath = text('a path such as /health?full=1', /^\/[\w.~:/?[\]@!$&'()*+,;=%-]*$/);
 
 /** In Compose a text too: `max-file: "3"`. */
 const fileCount = scalarType('a number of files from 1 to 1000', (value) =>

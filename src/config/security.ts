@@ -59,18 +59,21 @@ export const securityOption: Type<string> = {
   },
 };
 
-/** The final list: what the entry says, and no-new-privileges unless it says otherwise. */
+/**
+ * The final list: what the entry says, with no-new-privileges always in it: where the entry turns it off that is
+ * said too, since an engine can have it on as its own default. Docker warns in its log of `:` instead of `=`.
+ */
 export function securityOptionsOf(options: readonly string[]): string[] {
   const rest = options.filter((option) => !option.startsWith('no-new-privileges'));
-  return options.includes('no-new-privileges:false') ? rest : ['no-new-privileges:true', ...rest];
+  return [`no-new-privileges=${!options.includes('no-new-privileges=false')}`, ...rest];
 }
 
 function readOption(node: Node): string | { readonly problem: string } | null {
   const text = node.kind === 'scalar' && typeof node.value === 'string' ? node.text.trim() : '';
   const [, name, value] = /^([a-z-]+)(?:[:=](.+))?$/.exec(text) ?? [];
   if (name === 'no-new-privileges') {
-    if (value === undefined || value === 'true') return 'no-new-privileges:true';
-    return value === 'false' ? 'no-new-privileges:false' : null;
+    if (value === undefined || value === 'true') return 'no-new-privileges=true';
+    return value === 'false' ? 'no-new-privileges=false' : null;
   }
   if (value === undefined || /[\s{}]/.test(value)) return null;
   if (name === 'seccomp') return value === 'unconfined' ? 'seccomp=unconfined' : readProfile(value);

@@ -201,7 +201,7 @@ export const listenAddress: Type<ListenAddress> = scalarType(
 /** Whether a text is a DNS name in lower case that is not an IP address (RFC 1123, section 2.1). */
 export function isHostName(name: string): boolean {
   const labels = name.split('.');
-  const sound = labels.every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label));
+  const sound = labels.every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(label));
   // A last label of digits only would make it read as an IPv4 address (RFC 3696, section 2).
   return sound && name.length <= 253 && !/^(\d+|0x[0-9a-f]*)$/.test(labels.at(-1)!);
 }

@@ -114,15 +114,18 @@ describe('capabilities', () => {
 
 describe('security options', () => {
   test.each([
-    [[], ['no-new-privileges:true']],
-    [['no-new-privileges'], ['no-new-privileges:true']],
-    [['no-new-privileges=true'], ['no-new-privileges:true']],
-    [['no-new-privileges:false'], []],
-    [['seccomp=unconfined'], ['no-new-privileges:true', 'seccomp=unconfined']],
-    [['seccomp:unconfined', 'no-new-privileges:false'], ['seccomp=unconfined']],
+    [[], ['no-new-privileges=true']],
+    [['no-new-privileges'], ['no-new-privileges=true']],
+    [['no-new-privileges=true'], ['no-new-privileges=true']],
+    [['no-new-privileges:false'], ['no-new-privileges=false']],
+    [['seccomp=unconfined'], ['no-new-privileges=true', 'seccomp=unconfined']],
+    [
+      ['seccomp:unconfined', 'no-new-privileges:false'],
+      ['no-new-privileges=false', 'seccomp=unconfined'],
+    ],
     [
       ['apparmor=lab', 'label=type:x'],
-      ['no-new-privileges:true', 'apparmor=lab', 'label=type:x'],
+      ['no-new-privileges=true', 'apparmor=lab', 'label=type:x'],
     ],
   ])('%j', (written, options) => {
     expect(entryOf({ security_opt: written }).spec.securityOpt).toEqual(options);
@@ -132,7 +135,7 @@ describe('security options', () => {
     const path = join(mkdtempSync(join(tmpdir(), 'seccomp-')), 'profile.json');
     writeFileSync(path, '{ "defaultAction": "SCMP_ACT_ERRNO" }\n');
     expect(entryOf({ security_opt: [`seccomp=${path}`] }).spec.securityOpt).toEqual([
-      'no-new-privileges:true',
+      'no-new-privileges=true',
       'seccomp={"defaultAction":"SCMP_ACT_ERRNO"}',
     ]);
     writeFileSync(path, '{}');
@@ -234,5 +237,5 @@ test('an entry is loosened by name only', () => {
     logMaxFiles: 10,
   });
   expect(loose.capabilities).toContain('SYS_ADMIN');
-  expect(loose.securityOpt).toEqual(['seccomp=unconfined']);
+  expect(loose.securityOpt).toEqual(['no-new-privileges=false', 'seccomp=unconfined']);
 });

@@ -56,6 +56,7 @@ describe('a value that cannot be is refused, and the message says what can', () 
     ['domain', '1.2.3', 'a DNS name'],
     ['domain', 'a..b', 'a DNS name'],
     ['domain', 'a b', 'a DNS name'],
+    ['domain', 'a_b.example', 'a DNS name'],
     ['domain', 'https://example.com', 'a DNS name'],
     ['domain', 'example.com:80', 'a DNS name'],
     ['domain', '*.example.com', 'a DNS name'],
@@ -161,7 +162,7 @@ describe('settings that do not go together are refused', () => {
     },
   );
 
-  test.each(['127.0.0.1:3000', '127.9.9.9:3000', '[::1]:3000', 'localhost:3000'])(
+  test.each(['127.0.0.1:3000', '127.9.9.9:3000', '[::ffff:127.0.0.1]:3000', '[::1]:3000', 'localhost:3000'])(
     'an API on %s needs no token',
     (address) => {
       expect(complaint(withSetting('api_listen', address))).toBe('');
