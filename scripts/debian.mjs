@@ -5,6 +5,7 @@ import { childEnvironment } from './packages.mjs';
 import { runVisibly, say } from './say.mjs';
 
 const lockWaitS = 300;
+let listsRead = false;
 
 /** Whether this is Debian, Ubuntu, or one made from them. */
 export function isDebian() {
@@ -24,15 +25,8 @@ export async function aptInstall(packages) {
     NEEDRESTART_SUSPEND: '1',
   });
   const options = ['-o', `DPkg::Lock::Timeout=${lockWaitS}`, '-o', 'Acquire::Retries=3'];
-  const update = ['update', ...options];
-  try {
-    await withoutListLock(() =>
-      runVisibly('Reading the lists of Debian packages', 'apt-get', update, { env }),
-    );
-  } catch (error) {
-    // A source that is away, often one that has nothing to do with this, need not keep us from the others.
-    say(`${error.message}\nGoing on with the lists that are there.`);
-  }
+  if (!listsRead) await readLists(options, env);
+  listsRead = true;
   const keepConfiguration = [
     '-o',
     'Dpkg::Options::=--force-confdef',
@@ -64,6 +58,17 @@ export function isInstalled(program) {
         return false;
       }
     });
+}
+
+async function readLists(options, env) {
+  try {
+    await withoutListLock(() =>
+      runVisibly('Reading the lists of Debian packages', 'apt-get', ['update', ...options], { env }),
+    );
+  } catch (error) {
+    // A source that is away, often one that has nothing to do with this, need not keep us from the others.
+    say(`${error.message}\nGoing on with the lists that are there.`);
+  }
 }
 
 /** apt waits for dpkg's lock when told to, but not for the one of its lists. */

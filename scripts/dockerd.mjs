@@ -38,7 +38,7 @@ export async function startEngine(host) {
  * True when it answers, false when its process ended; throws after two minutes.
  */
 export function waitForEngine(host) {
-  return visibly('Waiting for the Docker Engine', () => answers(host, () => runningDockerd() !== null));
+  return awaitAnswer(host, () => runningDockerd() !== null);
 }
 
 /** Ends the daemon that `startEngine` has started; any other is left alone. */
@@ -87,16 +87,13 @@ async function startInBackground(host) {
   say(`Starting a Docker Engine in the background; its log is ${file}. "npm run stop-engine" stops it.`);
   // Where two of these scripts start at once, one daemon gives way to the other, which then answers.
   const lives = () => ended === null || runningDockerd() !== null;
-  const answered = await visibly('Waiting for the Docker Engine', () => answers(host, lives)).catch(
-    (error) => {
-      ended = error.message;
-      return false;
-    },
-  );
+  const answered = await awaitAnswer(host, lives).catch((error) => {
+    ended = error.message;
+    return false;
+  });
   if (!answered) {
-    const lines = readFileSync(file, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
     throw new Error(
-      `The Docker Engine could not be started (${ended}). The last lines of ${file}:\n${lines}`,
+      `The Docker Engine could not be started (${ended}). The last lines of ${file}:\n${lastLines(file, 20)}`,
     );
   }
   if (ended === null) record({ by: 'script', log: file });
@@ -137,8 +134,8 @@ function openLog() {
   throw new Error('There is no place for the log of the Docker Engine.');
 }
 
-/** True when the engine answers, false when it cannot any more; throws after two minutes. */
-async function answers(host, lives) {
+/** True when the engine answers, false when it does not live any more; throws after two minutes. */
+async function awaitAnswer(host, lives) {
   let answered = false;
   const settled = async () => {
     answered = await ping(host, 5000).then(
@@ -147,10 +144,21 @@ async function answers(host, lives) {
     );
     return answered || !lives();
   };
-  await until(settled, startTimeoutMs, () => {
-    throw new Error(`it did not answer within ${startTimeoutMs / 1000} s`);
+  return visibly('Waiting for the Docker Engine', async () => {
+    await until(settled, startTimeoutMs, () => {
+      throw new Error(`it did not answer within ${startTimeoutMs / 1000} s`);
+    });
+    return answered;
   });
-  return answered;
+}
+
+/** Of a daemon's log, without what its connections to containerd tell each time. */
+function lastLines(file, lines) {
+  const all = readFileSync(file, 'utf8').trimEnd().split('\n');
+  return all
+    .filter((line) => !line.includes('module=grpc'))
+    .slice(-lines)
+    .join('\n');
 }
 
 async function until(condition, timeoutMs, onTimeout) {

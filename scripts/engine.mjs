@@ -43,6 +43,7 @@ async function askGivenHost(host) {
   } catch (error) {
     if (!(error instanceof NoEngine)) throw error;
     if (error.kind === 'denied') throw new Error(howToGetAccess(host));
+    if (error.kind === 'unsupported') throw error;
     throw new Error(
       `DOCKER_HOST is set, but ${error.message}. Start the engine there, correct DOCKER_HOST, or unset it to use the one of this machine.`,
     );
@@ -92,12 +93,21 @@ function contextHost(directory) {
 }
 
 function howToGetAccess(host = defaultDockerHost) {
-  const user = os.userInfo().username;
+  const user = userName();
   return [
     `A Docker Engine listens at ${host}, but the user ${user} may not use it. Either`,
     `  sudo usermod -aG docker ${user}     (then log in again, or run: newgrp docker)`,
     'or run this command with sudo.',
   ].join('\n');
+}
+
+function userName() {
+  try {
+    return os.userInfo().username;
+  } catch {
+    // A user id without a name, as some containers have it.
+    return String(process.getuid?.() ?? 'USER');
+  }
 }
 
 /** Why no engine can be set up from here, with what to do instead; null where it can. */
@@ -119,7 +129,7 @@ function cannotSetUp() {
     const install = isDebian()
       ? 'sudo apt-get install docker.io iptables'
       : 'see https://docs.docker.com/engine/install/';
-    return `Docker Spawner needs a Docker Engine, and none is installed. Install it: ${install}, and then: sudo usermod -aG docker ${os.userInfo().username} (and log in again). Or run this command as root.`;
+    return `Docker Spawner needs a Docker Engine, and none is installed. Install it: ${install}, and then: sudo usermod -aG docker ${userName()} (and log in again). Or run this command as root.`;
   }
   if (!dockerdIsInstalled() && !isDebian()) {
     return `Docker Spawner needs a Docker Engine, and none is installed. Install it: https://docs.docker.com/engine/install/ (on Debian and Ubuntu this command would have done it). ${again}`;

@@ -13,7 +13,7 @@ export function say(text) {
 
 /**
  * Says what is being done until it is done, and how long it took where that was noticeable.
- * `work` gets a function that tells how far it is.
+ * `work` gets a function that tells how far it is; it fails by throwing, or by resolving with false.
  */
 export async function visibly(title, work) {
   const startedMs = Date.now();
@@ -26,7 +26,7 @@ export async function visibly(title, work) {
     const result = await work((text) => {
       detail = text;
     });
-    finish(`${title}: done${seconds() >= 1 ? ` (${seconds()} s)` : ''}`);
+    finish(`${title}: ${result === false ? 'failed' : 'done'}${seconds() >= 1 ? ` (${seconds()} s)` : ''}`);
     return result;
   } catch (error) {
     finish(`${title}: failed`);
