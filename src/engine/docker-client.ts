@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import Docker from 'dockerode';
-import { EngineError } from '../core/engine.ts';
 import { abortError, untilAborted } from './abort.ts';
 import type { DockerConnection } from './docker-connection.ts';
 import { fromResponse, fromTransport } from './docker-errors.ts';
+import { createArraySplitter } from './json-array.ts';
 
 export interface DockerRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -21,6 +21,8 @@ export interface DockerClient {
   send(request: DockerRequest, signal: AbortSignal): Promise<{ headers: Headers; body: string }>;
   /** The body as JSON. */
   json<T>(request: DockerRequest, signal: AbortSignal): Promise<T>;
+  /** The body as a JSON array; each element is read by `read` as soon as it has come. */
+  jsonArray<T>(request: DockerRequest, read: (element: unknown) => T, signal: AbortSignal): Promise<T[]>;
   /**
    * Calls `onChunk` with each piece of the body as it comes, after `onOpen`. Resolves when the body is complete;
    * rejects where it was cut off.
@@ -83,6 +85,10 @@ export function createDockerClient(connection: DockerConnection): DockerClient {
     return { headers, body: Buffer.concat(chunks).toString() };
   };
 
+  const stream: DockerClient['stream'] = async (request, on, signal) => {
+    await untilAborted(signal, run(request, on, signal));
+  };
+
   return {
     send,
     async json<T>(request: DockerRequest, signal: AbortSignal) {
@@ -93,9 +99,21 @@ export function createDockerClient(connection: DockerConnection): DockerClient {
         throw fromTransport(cause, place);
       }
     },
-    async stream(request, on, signal) {
-      await untilAborted(signal, run(request, on, signal));
+    async jsonArray<T>(request: DockerRequest, read: (element: unknown) => T, signal: AbortSignal) {
+      const splitter = createArraySplitter();
+      const all: T[] = [];
+      const onChunk = (chunk: Buffer) => {
+        for (const element of splitter.push(chunk)) all.push(read(JSON.parse(element)));
+      };
+      await stream(request, { onChunk }, signal);
+      try {
+        splitter.end();
+      } catch (cause) {
+        throw fromTransport(cause, place);
+      }
+      return all;
     },
+    stream,
   };
 }
 
@@ -107,7 +125,7 @@ function readBody(
   place: string,
 ): Promise<void> {
   return new Promise<void>((resolve, reject) => {
-    const end = (error?: EngineError) => {
+    const end = (error?: unknown) => {
       signal.removeEventListener('abort', onAbort);
       if (!error) {
         resolve();
@@ -121,7 +139,8 @@ function readBody(
       try {
         onChunk(chunk);
       } catch (cause) {
-        end(cause instanceof EngineError ? cause : fromTransport(cause, place));
+        // What is no JSON came over a broken connection; other errors are the reader's own.
+        end(cause instanceof SyntaxError ? fromTransport(cause, place) : cause);
       }
     });
     response.on('end', () => end());
