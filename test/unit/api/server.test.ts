@@ -106,20 +106,24 @@ describe('the order of the guards', () => {
 
   test.each([
     ['no Host', [], 400],
-    ['two Hosts', ['Host: localhost', 'Host: localhost'], 400],
+    ['two equal Hosts', ['Host: localhost', 'Host: localhost'], 400],
     ['two different Hosts', ['Host: localhost', 'Host: evil.example'], 400],
     ['an empty Host', ['Host:'], 421],
   ])('refuses a request with %s', async (_, lines, status) => {
     const { port, commands } = await startApi();
-    expect(statusOf(await exchange(port, headOf('GET /get_container_hex?user_id=bob', ...lines)))).toBe(
-      status,
-    );
+    const response = await exchange(port, headOf('GET /get_container_hex?user_id=bob', ...lines));
+    expect(statusOf(response)).toBe(status);
+    expect(bodyOf(response)).toContain('Host header');
     expect(commands.calls).toEqual([]);
   });
 
   test('refuses an HTTP/1.0 request without Host', async () => {
     const { port } = await startApi();
-    expect(statusOf(await exchange(port, 'GET /get_container_hex?user_id=bob HTTP/1.0\r\n\r\n'))).toBe(400);
+    const response = await exchange(port, 'GET /get_container_hex?user_id=bob HTTP/1.0\r\n\r\n');
+    expect([statusOf(response), bodyOf(response)]).toEqual([
+      400,
+      'The request must have exactly one Host header',
+    ]);
   });
 
   test('refuses an absolute target and CONNECT', async () => {
@@ -238,6 +242,28 @@ describe('bodies', () => {
       expect(commands.calls).toEqual([]);
     },
   );
+
+  test('that are too large are refused for a client, too, that reads only when it has sent all', async () => {
+    const { port, host } = await startApi();
+    const socket = await dial(port);
+    socket.pause();
+    const body = padded(6 * 1024 * 1024);
+    const head = headOf('POST /spawn', `Host: ${host}`, formType, `Content-Length: ${body.length}`);
+    await new Promise((resolve) => socket.write(head + body, resolve));
+    socket.resume();
+    await socket.ended;
+    expect(statusOf(socket.received())).toBe(413);
+  });
+
+  test('that break after their refusal get no second answer', async () => {
+    const { port, host } = await startApi();
+    const socket = await dial(port);
+    socket.write(headOf('POST /none', `Host: ${host}`, formType, 'Transfer-Encoding: chunked'));
+    await eventually(() => expect(statusOf(socket.received())).toBe(404));
+    socket.write('zz\r\n');
+    await socket.ended;
+    expect(socket.received().split('HTTP/1.1').length - 1).toBe(1);
+  });
 
   test('are refused by their length, before they are sent', async () => {
     const { port, host } = await startApi();
