@@ -1,3 +1,4 @@
+import { appendFile } from 'node:fs';
 import type { ClientConnection } from './client-connection.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -6,6 +7,11 @@ const maxWaitingCharacters = 1024 * 1024;
 
 /** Where the lines go: called with many at once, and not again until it has called back. */
 export type AccessLogSink = (lines: string, done: (error?: Error | null) => void) => void;
+
+/** A sink that appends to a file, which it opens anew each time, so that it can be rotated under it. */
+export function accessLogFile(path: string): AccessLogSink {
+  return (lines, done) => appendFile(path, lines, { mode: 0o640 }, done);
+}
 
 /** One JSON line a request, gathered and written once a second; never waited for. */
 export class AccessLog {

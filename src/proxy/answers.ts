@@ -27,6 +27,15 @@ export function answerHead(answer: Answer, goesOn: boolean, oldClient: boolean):
   return `${out}\r\n`;
 }
 
+/** A whole answer after which the connection is closed. */
+export function answerText(answer: Answer): string {
+  return answerHead(answer, false, false) + answer.body;
+}
+
+export function tooManyClients(): Answer {
+  return failure(503, 'Too many connections', 'Try again in a moment.', '', { fields: 'Retry-After: 5\r\n' });
+}
+
 export function refusalAnswer(refusal: Refusal, accept: string): Answer {
   const fields = refusal.status === 405 ? 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n' : '';
   return failure(refusal.status, 'The request was refused', refusal.detail, accept, {
@@ -112,6 +121,16 @@ export function statusAnswer(request: RequestHead, route: Route | undefined): An
   if (route === undefined) return noContainer({ ...request, accept: '' });
   const body = JSON.stringify({ state: route.state, phase: route.phase });
   return { status: 200, type: 'application/json', body, fields: '', keepAlive: true };
+}
+
+/** The same address by https; 308 keeps the method and the body. */
+export function redirectAnswer(request: RequestHead, port: number): Answer {
+  const origin = `https://${request.host}${port === 443 ? '' : `:${port}`}`;
+  const location = origin + (request.target === '*' ? '/' : request.target);
+  return {
+    ...failure(308, 'Moved to https', 'This address is served by https only.', request.accept),
+    fields: `Location: ${location}\r\n`,
+  };
 }
 
 /** The page for a person who waits for a container; null for whoever would not understand a page. */

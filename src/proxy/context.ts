@@ -1,4 +1,6 @@
 import type { AccessLog } from './access-log.ts';
+import type { AddressSet } from './addresses.ts';
+import type { Admission } from './admission.ts';
 import type { Slices } from './body-reader.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Containers } from './containers.ts';
@@ -14,7 +16,11 @@ export interface Context {
   readonly log: ProxyLog;
   readonly ticker: Ticker;
   readonly containers: Containers;
+  readonly admission: Admission;
   readonly clients: Set<ClientConnection>;
+  /** Whose X-Forwarded fields are believed, and who begins each connection with a PROXY header. */
+  readonly trustedProxies: AddressSet;
+  readonly proxyProtocolFrom: AddressSet;
   /** Null where it is off. */
   readonly accessLog: AccessLog | null;
   /** Filled for each message and used up at once, so one of each does for all connections. */

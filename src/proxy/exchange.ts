@@ -3,6 +3,7 @@ import {
   containerBusy,
   containerGone,
   noContainer,
+  redirectAnswer,
   refusalAnswer,
   statusAnswer,
   upstreamAnswer,
@@ -92,6 +93,11 @@ export class Exchange {
     }
     if (route === undefined) {
       this.#answer(noContainer(request));
+      return;
+    }
+    const { redirectPort } = this.#client.peer;
+    if (redirectPort !== null) {
+      this.#answer(redirectAnswer(request, redirectPort));
       return;
     }
     this.#container = this.#context.containers.of(this.#context, route.id);

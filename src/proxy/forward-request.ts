@@ -8,6 +8,8 @@ export interface Peer {
   readonly proto: 'http' | 'https';
   /** Whether its X-Forwarded fields are believed and continued. */
   readonly trusted: boolean;
+  /** Where requests are sent to https: the port; otherwise null. */
+  readonly redirectPort: number | null;
 }
 
 /** Fields that are written anew, or not at all. */

@@ -20,7 +20,7 @@ export class HeadReader {
   /** Set when `read` returned `refused`. */
   refusal: Refusal | null = null;
   readonly #maxBytes: number;
-  readonly #emptyLinesAllowed: number;
+  readonly #isRequest: boolean;
   readonly #kept = new ByteQueue();
   /** Within the head, which begins at the first byte not yet handed out: what is searched, the current line. */
   #searched = 0;
@@ -31,7 +31,7 @@ export class HeadReader {
   constructor(head: Head, side: 'request' | 'response', maxBytes: number) {
     this.head = head;
     this.#maxBytes = maxBytes;
-    this.#emptyLinesAllowed = side === 'request' ? maxEmptyLines : 0;
+    this.#isRequest = side === 'request';
   }
 
   /** Whether bytes of an unfinished head have arrived. */
@@ -73,8 +73,11 @@ export class HeadReader {
       if (bytes[at] !== CR || bytes[at + 1] !== LF) return this.#refuse(refusals.control);
       if (at - base === this.#lineStart) {
         if (this.#lineStart !== this.#start) return at + 2;
-        if (++this.#emptyLines > this.#emptyLinesAllowed) return this.#refuse(refusals.emptyLines);
+        if (!this.#isRequest || ++this.#emptyLines > maxEmptyLines) return this.#refuse(refusals.emptyLines);
         this.#start += 2;
+      } else if (this.#lineStart === this.#start && this.#isRequest && !endsWithVersion(bytes, at)) {
+        // Said at once: HTTP/0.9 has no more than this line, and would wait for its answer.
+        return this.#refuse(refusals.version);
       }
       at += 2;
       this.#lineStart = at - base;
@@ -99,4 +102,9 @@ export class HeadReader {
     this.refusal = refusal;
     return refused;
   }
+}
+
+/** Whether the line that ends there ends like the request line of some HTTP/1. */
+function endsWithVersion(bytes: Buffer, end: number): boolean {
+  return end >= 9 && bytes.toString('latin1', end - 9, end - 1) === ' HTTP/1.';
 }

@@ -1,31 +1,44 @@
-import { createServer, type Server, type Socket } from 'node:net';
 import { AccessLog, type AccessLogSink } from './access-log.ts';
+import { addressSet } from './addresses.ts';
+import { Admission } from './admission.ts';
 import { Slices } from './body-reader.ts';
-import { ClientConnection } from './client-connection.ts';
+import { type CertificateFiles, Certificates } from './certificates.ts';
 import { Containers } from './containers.ts';
 import type { Context } from './context.ts';
 import { Head } from './head.ts';
 import { defaultLimits, type Limits } from './limits.ts';
+import { type ListenAddress, Listener, type ListenOptions } from './listener.ts';
 import { Ticker } from './ticker.ts';
 import type { ProxyLog, Waist } from './waist.ts';
+
+export { accessLogFile } from './access-log.ts';
+export { limitTable } from './limits.ts';
+export { WakeError } from './waist.ts';
+export type { AccessLogSink, CertificateFiles, Limits, ListenAddress, ListenOptions, ProxyLog, Waist };
 
 export interface ProxyOptions {
   readonly waist: Waist;
   readonly log: ProxyLog;
   /** Where they differ from the defaults of limits.ts. */
   readonly limits?: Partial<Limits>;
+  /** Addresses and ranges whose X-Forwarded-* and Forwarded fields are believed and continued. */
+  readonly trustedProxies?: readonly string[];
+  /** Addresses and ranges that begin every connection with a PROXY header (version 1 or 2). */
+  readonly proxyProtocolFrom?: readonly string[];
+  /** For listeners with `tls`: the first certificate serves names that none of them has. */
+  readonly certificates?: readonly CertificateFiles[];
+  /** How often the certificate files are looked at (10 s). */
+  readonly certificatePollMs?: number;
   /** Gets a JSON line for each request; off where it is left out. */
   readonly accessLog?: AccessLogSink;
   /** How exact deadlines are (250 ms). */
   readonly tickMs?: number;
 }
 
-export type ListenAddress = { readonly host: string; readonly port: number } | { readonly fd: number };
-
 /** The embedded reverse proxy. */
 export interface Proxy {
   /** Opens a listener, of which there may be several; resolves with where it listens. */
-  listen(address: ListenAddress): Promise<{ host: string; port: number }>;
+  listen(address: ListenAddress, options?: ListenOptions): Promise<{ host: string; port: number }>;
   /** Ends every connection, tunnel and held request of a container; resolves when all its sockets are closed. */
   release(id: string): Promise<void>;
   /** Ends the tunnels of a container; resolves when they are closed. */
@@ -47,7 +60,52 @@ export interface ProxyStats {
 /** How often activity is handed to the core and the access log is written. */
 const flushMs = 1000;
 
+/** Makes a proxy that listens nowhere yet. Throws where an address range is not valid. */
 export function createProxy(options: ProxyOptions): Proxy {
+  const context = createContext(options);
+  const { certificates: files = [], log } = options;
+  const certificates = files.length === 0 ? null : new Certificates(files, log, options.certificatePollMs);
+  const listeners = new Set<Listener>();
+
+  return {
+    async listen(address, listenOptions = {}) {
+      if (listenOptions.tls) {
+        if (certificates === null) throw new Error('a listener with TLS needs a certificate and its key');
+        await certificates.open();
+      }
+      const listener = new Listener(context, listenOptions, certificates);
+      const bound = await listener.open(address);
+      listeners.add(listener);
+      context.ticker.start();
+      return bound;
+    },
+
+    release: (id) => context.containers.release(id),
+
+    closeTunnels: (id) => context.containers.get(id)?.closeTunnels() ?? Promise.resolve(),
+
+    async drain(graceMs) {
+      context.draining = true;
+      const closed = [...listeners].map((listener) => listener.close());
+      listeners.clear();
+      for (const client of [...context.clients]) client.drain();
+      const timer = setTimeout(() => {
+        for (const client of [...context.clients]) client.destroy();
+        context.admission.destroyAll();
+      }, graceMs);
+      await Promise.all(closed);
+      clearTimeout(timer);
+      await context.containers.close();
+      context.accessLog?.flush();
+      context.ticker.stop();
+      certificates?.close();
+    },
+
+    stats: () => ({ clientConnections: context.admission.count, ...context.counts }),
+  };
+}
+
+function createContext(options: ProxyOptions): Context {
   const limits = { ...defaultLimits, ...options.limits };
   const { log, waist } = options;
   let flushedMs = performance.now();
@@ -67,7 +125,10 @@ export function createProxy(options: ProxyOptions): Proxy {
     log,
     ticker,
     containers: new Containers(),
+    admission: new Admission(limits),
     clients: new Set(),
+    trustedProxies: addressSet(options.trustedProxies ?? []),
+    proxyProtocolFrom: addressSet(options.proxyProtocolFrom ?? []),
     accessLog: options.accessLog === undefined ? null : new AccessLog(options.accessLog),
     requestHead: new Head(limits.fieldCount),
     responseHead: new Head(limits.fieldCount),
@@ -75,63 +136,5 @@ export function createProxy(options: ProxyOptions): Proxy {
     counts: { upstreamConnections: 0, openRequests: 0, heldRequests: 0, openTunnels: 0 },
     draining: false,
   };
-  const servers = new Set<Server>();
-
-  return {
-    async listen(address) {
-      const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
-        accept(context, socket),
-      );
-      await listening(server, address);
-      server.on('error', (error) => log.error({ err: error }, 'a listener of the proxy failed'));
-      servers.add(server);
-      ticker.start();
-      const bound = server.address();
-      if (bound === null || typeof bound === 'string') return { host: String(bound), port: 0 };
-      return { host: bound.address, port: bound.port };
-    },
-
-    release: (id) => context.containers.release(id),
-
-    closeTunnels: (id) => context.containers.get(id)?.closeTunnels() ?? Promise.resolve(),
-
-    async drain(graceMs) {
-      context.draining = true;
-      const closed = [...servers].map(
-        (server) => new Promise<void>((resolve) => server.close(() => resolve())),
-      );
-      servers.clear();
-      for (const client of [...context.clients]) client.drain();
-      const timer = setTimeout(() => {
-        for (const client of [...context.clients]) client.destroy();
-      }, graceMs);
-      await Promise.all(closed);
-      clearTimeout(timer);
-      await context.containers.close();
-      context.accessLog?.flush();
-      ticker.stop();
-    },
-
-    stats: () => ({ clientConnections: context.clients.size, ...context.counts }),
-  };
-}
-
-function accept(context: Context, socket: Socket): void {
-  const address = socket.remoteAddress;
-  // The client has gone before we looked.
-  if (address === undefined || context.draining) {
-    socket.destroy();
-    return;
-  }
-  new ClientConnection(context, socket, { address, proto: 'http', trusted: false });
-}
-
-function listening(server: Server, address: ListenAddress): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(address, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
+  return context;
 }
