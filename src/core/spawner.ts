@@ -154,26 +154,46 @@ export function createSpawner(
 
   /** Before the engine is asked: its own refusal comes late, and only after it has created the container. */
   async function avoidStrangersPorts(id: string): Promise<void> {
-    for (const { hostPort } of registry.get(id)!.ports) {
-      for (let port = hostPort; !(await reach.portIsFree(port)); ) port = rebind(id, port);
+    const strangers: number[] = [];
+    try {
+      for (const { hostPort } of registry.get(id)!.ports) {
+        for (let port = hostPort; !(await reach.portIsFree(port)); ) port = rebind(id, port, strangers);
+      }
+    } finally {
+      for (const port of strangers) ports.setAside(port);
     }
   }
 
-  /** Gives the container another port in the place of one that a stranger holds. */
-  function rebind(id: string, strangers: number): number {
-    // Taken before the old one is set aside, so that a pool with nothing else says so.
+  /**
+   * Gives the container another port in the place of one that a stranger holds, and adds that one to `strangers`.
+   * Whoever called sets them aside at the end, not before: two of them would be given out in turns for ever.
+   */
+  function rebind(id: string, taken: number, strangers: number[]): number {
     const next = ports.reserve();
     if (next === null) throw new EngineError('port_taken', 'no port of the range is free');
-    log.warn({ id, port: strangers, next }, 'a port of the range is held by another program; skipping it');
-    ports.setAside(strangers);
+    log.warn({ id, port: taken, next }, 'a port of the range is held by another program; skipping it');
+    strangers.push(taken);
     const bindings = registry
       .get(id)!
-      .ports.map((p) => (p.hostPort === strangers ? { ...p, hostPort: next } : p));
+      .ports.map((p) => (p.hostPort === taken ? { ...p, hostPort: next } : p));
     registry.amend(id, { ports: bindings });
     return next;
   }
 
   async function create(id: string, signal: AbortSignal): Promise<EngineContainer> {
+    const strangers: number[] = [];
+    try {
+      return await createOnFreePort(id, signal, strangers);
+    } finally {
+      for (const port of strangers) ports.setAside(port);
+    }
+  }
+
+  async function createOnFreePort(
+    id: string,
+    signal: AbortSignal,
+    strangers: number[],
+  ): Promise<EngineContainer> {
     for (let tries = 1; ; tries++) {
       const watched = new AbortController();
       engine
@@ -187,7 +207,7 @@ export function createSpawner(
         if (watched.signal.aborted) throw watched.signal.reason;
         const taken = error instanceof EngineError && error.kind === 'port_taken';
         if (!taken || tries > maxPortTries || signal.aborted) throw error;
-        rebind(id, error.hostPort ?? registry.get(id)!.ports[0]!.hostPort);
+        rebind(id, error.hostPort ?? registry.get(id)!.ports[0]!.hostPort, strangers);
         ledger.rebind(id, registry.get(id)!.ports);
       }
     }
