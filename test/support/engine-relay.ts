@@ -15,6 +15,11 @@ export interface EngineRelay extends AsyncDisposable {
   cut(): Promise<void>;
   /** The engine hangs: connections, old and new ones, stand and carry nothing. */
   silence(): void;
+  /**
+   * Keeps back the next request that begins so. `arrived` resolves when it is there; `release` lets the engine
+   * have it, whether or not its sender still lives.
+   */
+  hold(begins: RegExp): { readonly arrived: Promise<void>; release(): void };
   /** The engine is back. Connections that hung break, as they do when an engine is started again. */
   restore(): Promise<void>;
 }
@@ -25,12 +30,13 @@ export async function startEngineRelay(): Promise<EngineRelay> {
   const sockets = new Set<Socket>();
   let server: Server | null = null;
   let silent = false;
+  let hold: Hold | null = null;
 
   async function listen(): Promise<void> {
     server = createServer({ allowHalfOpen: true }, (client) => {
       track(client);
       if (silent) client.pause();
-      else couple(client, track(connect({ path: enginePath(), allowHalfOpen: true })));
+      else couple(client, track(connect({ path: enginePath(), allowHalfOpen: true })), takeHold);
     });
     server.listen(path);
     await once(server, 'listening');
@@ -39,6 +45,13 @@ export async function startEngineRelay(): Promise<EngineRelay> {
   function track(socket: Socket): Socket {
     sockets.add(socket);
     return socket.on('close', () => sockets.delete(socket));
+  }
+
+  /** The hold that is for this request: once, for the first that fits. */
+  function takeHold(bytes: Buffer): Hold | null {
+    const fits = hold?.begins.test(bytes.toString('latin1', 0, 200)) ? hold : null;
+    if (fits) hold = null;
+    return fits;
   }
 
   function breakAll(): void {
@@ -62,6 +75,12 @@ export async function startEngineRelay(): Promise<EngineRelay> {
       silent = true;
       for (const socket of sockets) socket.unpipe().pause();
     },
+    hold(begins) {
+      const arrived = Promise.withResolvers<void>();
+      const own: Hold = { begins, arrive: arrived.resolve, release: () => {} };
+      hold = own;
+      return { arrived: arrived.promise, release: () => own.release() };
+    },
     async restore() {
       silent = false;
       breakAll();
@@ -74,16 +93,39 @@ export async function startEngineRelay(): Promise<EngineRelay> {
   };
 }
 
-/** Each end's end is passed on; each end's breaking breaks the other. */
-function couple(one: Socket, other: Socket): void {
-  for (const [from, to] of [
-    [one, other],
-    [other, one],
-  ] as const) {
-    from.pipe(to);
-    from.on('error', () => to.destroy());
-    from.on('close', () => to.destroy());
-  }
+interface Hold {
+  readonly begins: RegExp;
+  readonly arrive: () => void;
+  /** Set once a request is held. */
+  release: () => void;
+}
+
+/**
+ * Each end's end is passed on, and each end's breaking breaks the other. Not so for a request that was held: an
+ * engine drops what it has begun when its caller hangs up, and a held one is to be carried out.
+ */
+function couple(client: Socket, engine: Socket, takeHold: (bytes: Buffer) => Hold | null): void {
+  let wasHeld = false;
+  client.on('data', (bytes) => {
+    const hold = takeHold(bytes);
+    if (!hold) {
+      engine.write(bytes);
+      return;
+    }
+    wasHeld = true;
+    client.pause();
+    hold.release = () => {
+      engine.write(bytes);
+      engine.once('data', () => client.readableEnded && engine.destroy());
+      client.resume();
+    };
+    hold.arrive();
+  });
+  client.on('end', () => wasHeld || engine.end());
+  client.on('close', () => wasHeld || engine.destroy());
+  engine.pipe(client);
+  engine.on('close', () => client.destroy());
+  for (const socket of [client, engine]) socket.on('error', () => {});
 }
 
 function enginePath(): string {
