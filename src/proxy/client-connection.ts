@@ -87,7 +87,7 @@ export class ClientConnection implements Timed {
 
   /** As writeBody of body-writer.ts; false: the client does not read, and `clientDrained` will follow. */
   writeBody(head: string, chunked: boolean, bytes: Buffer, slices: Slices, last: boolean): boolean {
-    const flowing = writeBody(this.socket, head, chunked, bytes, slices, last);
+    const flowing = writeBody(this.socket, head, chunked, bytes, slices, last, 'shared');
     if (!flowing && !this.#clientBlocked) {
       this.#clientBlocked = true;
       this.#watchUnsent();

@@ -27,7 +27,11 @@ import type { Route } from './waist.ts';
 import { acceptsWebSocket } from './websocket.ts';
 
 /** Methods that may be sent twice (RFC 9110, 9.2.2). */
-const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+function isIdempotent(method: string): boolean {
+  return (
+    method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'PUT' || method === 'DELETE'
+  );
+}
 
 /**
  * One request and its response: finds the container, lends a connection to it, and passes both bodies on. The
@@ -235,7 +239,7 @@ export class Exchange {
     this.#responseHead = '';
     // An unused connection that the container closed just as we took it: no fault of anybody's. Once a byte of
     // an answer was seen, or of a body sent, the request may have had its effect.
-    const repeatable = idempotent.has(this.request.method) && this.#bodyBytes === 0 && !this.#retried;
+    const repeatable = isIdempotent(this.request.method) && this.#bodyBytes === 0 && !this.#retried;
     if (fault === 'closed' && upstream.reused && !upstream.heard && repeatable) {
       this.#retried = true;
       const route = this.#context.waist.routes.get(this.request.host);
@@ -262,7 +266,7 @@ export class Exchange {
 
   #send(upstream: NonNullable<Route['upstream']>, fresh: boolean): void {
     const container = this.#container!;
-    const repeatable = idempotent.has(this.request.method) && this.requestDone;
+    const repeatable = isIdempotent(this.request.method) && this.requestDone;
     const connection = container.acquire(upstream, { fresh, repeatable });
     if (connection === null) {
       this.#answer(containerBusy(this.request));

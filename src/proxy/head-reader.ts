@@ -75,7 +75,11 @@ export class HeadReader {
         if (this.#lineStart !== this.#start) return at + 2;
         if (!this.#isRequest || ++this.#emptyLines > maxEmptyLines) return this.#refuse(refusals.emptyLines);
         this.#start += 2;
-      } else if (this.#lineStart === this.#start && this.#isRequest && !endsWithVersion(bytes, at)) {
+      } else if (
+        this.#lineStart === this.#start &&
+        this.#isRequest &&
+        !endsWithVersion(bytes, base + this.#lineStart, at)
+      ) {
         // Said at once: HTTP/0.9 has no more than this line, and would wait for its answer.
         return this.#refuse(refusals.version);
       }
@@ -104,7 +108,11 @@ export class HeadReader {
   }
 }
 
-/** Whether the line that ends there ends like the request line of some HTTP/1. */
-function endsWithVersion(bytes: Buffer, end: number): boolean {
-  return end >= 9 && bytes.toString('latin1', end - 9, end - 1) === ' HTTP/1.';
+/** Whether the line at [start, end) ends like the request line of some HTTP/1: ` HTTP/1.` and one more. */
+function endsWithVersion(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start < version.length + 1) return false;
+  for (let i = 0; i < version.length; i++) if (bytes[end - 9 + i] !== version[i]) return false;
+  return true;
 }
+
+const version = Buffer.from(' HTTP/1.', 'latin1');
