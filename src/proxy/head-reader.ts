@@ -42,6 +42,9 @@ export class HeadReader {
   /** Reads on at `chunk[at]`. Returns the place after the head, `more` or `refused`. */
   read(chunk: Buffer, at: number): number {
     if (this.#kept.length === 0) {
+      // Nearly always a head comes whole and is fine, and one pass will do. If not, the longer way says why.
+      const whole = this.#fillWhole(chunk, at);
+      if (whole >= 0) return whole;
       const end = this.#findEnd(chunk, at, chunk.length);
       if (end === more) this.#kept.append(chunk, at, chunk.length);
       return end < 0 ? end : this.#fill(chunk, at, end);
@@ -96,10 +99,15 @@ export class HeadReader {
     return this.#refuse(this.#lineStart === this.#start ? refusals.targetTooLong : refusals.headTooLarge);
   }
 
+  #fillWhole(chunk: Buffer, at: number): number {
+    const end = this.head.fill(chunk, at, Math.min(chunk.length, at + this.#maxBytes));
+    return end >= 0 && (!this.#isRequest || endsWithVersion(chunk, at, at + this.head.lineEnd)) ? end : more;
+  }
+
   #fill(bytes: Buffer, base: number, end: number): number {
-    const refusal = this.head.fill(bytes, base + this.#start, end);
+    const filled = this.head.fill(bytes, base + this.#start, end);
     this.reset();
-    return refusal === null ? end : this.#refuse(refusal);
+    return filled >= 0 ? end : this.#refuse(this.head.refusal);
   }
 
   #refuse(refusal: Refusal): number {
