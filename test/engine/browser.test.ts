@@ -26,8 +26,7 @@ afterAll(async () => {
 
 test('a person sees in the browser their own container: id, user, time left, and a counter that runs', async () => {
   const user = 'Ada <b>Lovelace</b> 🧮';
-  const { status, body: id } = await service.spawn('demo', user);
-  expect(status, id).toBe(200);
+  const id = await service.spawned('demo', user);
   const page = await browser.newPage();
   const problems: string[] = [];
   page.on('console', (message) => problems.push(message.text()));

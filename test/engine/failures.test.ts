@@ -69,7 +69,7 @@ describe('behind the back of the service', () => {
     await using service = await startService({
       settings: { max_containers: 1, container_images: { web: image } },
     });
-    const { body: id } = await service.spawn('web', 'ada');
+    const id = await service.spawned('web', 'ada');
     await docker.getContainer(`spawned__${id}`).remove({ force: true });
     await eventually(async () => expect((await service.find('ada')).status).toBe(404), 2000);
     expect((await service.visit(id)).status).toBe(404);
@@ -80,7 +80,7 @@ describe('behind the back of the service', () => {
     await using service = await startService({
       settings: { max_containers: 1, container_images: { web: image } },
     });
-    const { body: id } = await service.spawn('web', 'ada');
+    const id = await service.spawned('web', 'ada');
     expect((await service.visit(id, '/exit?code=1')).body).toBe('exiting\n');
     await eventually(async () => expect(await service.containers()).toEqual([]), 8000);
     expect((await service.visit(id)).status).toBe(404);
@@ -96,7 +96,7 @@ describe('behind the back of the service', () => {
       await using service = await startService({
         settings: { cleanup_timeout: 1, container_images: { web: image } },
       });
-      const { body: id } = await service.spawn('web', 'ada');
+      const id = await service.spawned('web', 'ada');
       expect((await service.stop(foreignId)).status).toBe(400);
       expect((await service.visit(foreignId)).status).toBe(404);
       await sweep(service);
@@ -144,8 +144,8 @@ describe('without the engine', () => {
   ] as const)(
     'that %s, calls get 503 within 2 s, containers live on, and its return makes all normal',
     async (how, lose) => {
-      const kept = (await service.spawn('web', `kept while it ${how}`)).body;
-      const stopped = (await service.spawn('web', `stopped while it ${how}`)).body;
+      const kept = await service.spawned('web', `kept while it ${how}`);
+      const stopped = await service.spawned('web', `stopped while it ${how}`);
       await lose();
 
       for (const ask of [() => service.spawn('web', `new while it ${how}`), () => service.stop(stopped)]) {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePortRange } from '../support/core-harness.ts';
 import { eventually } from '../support/eventually.ts';
 import { testImage } from '../support/images.ts';
@@ -12,35 +12,39 @@ beforeAll(async () => {
   image = await testImage();
 });
 
-describe('limits', () => {
-  test('100 spawns at once for one user make one container, and 99 are refused with 409', async () => {
-    await using service = await startService({
-      settings: { max_containers: 6, container_images: { web: image } },
-    });
+describe('of what arrives at once', () => {
+  let service: RunningService;
+
+  beforeAll(async () => {
+    service = await startService({ settings: { max_containers: 5, container_images: { web: image } } });
+  });
+
+  afterAll(() => service[Symbol.asyncDispose]());
+
+  test('100 spawns for one user make one container, and 99 are refused with 409', async () => {
     const answers = await Promise.all(times(100, () => service.spawn('web', 'ada')));
     expect(counts(answers)).toEqual({ 200: 1, 409: 99 });
     expect(await service.containers()).toHaveLength(1);
-    const winner = answers.find((answer) => answer.status === 200)!;
-    expect((await service.visit(winner.body)).status).toBe(200);
+    const { body: id } = answers.find((answer) => answer.status === 200)!;
+    expect((await service.visit(id)).status).toBe(200);
+    expect((await service.stop(id)).status).toBe(200);
   });
 
-  test('20 spawns at once beyond max_containers fill every place once, on different ports of the range', async () => {
-    await using service = await startService({
-      settings: { max_containers: 6, container_images: { web: image } },
-    });
-    const answers = await Promise.all(times(26, (n) => service.spawn('web', `user-${n}`)));
-    expect(counts(answers)).toEqual({ 200: 6, 409: 20 });
-    expect(answers.find((answer) => answer.status === 409)!.body).toContain('all 6 places are taken');
-    const ports = await hostPorts(service);
-    expect(ports).toEqual(times(6, (n) => service.portStart + n));
+  test('20 spawns more than max_containers fill every place once, on different ports of the range', async () => {
+    const answers = await Promise.all(times(25, (n) => service.spawn('web', `user-${n}`)));
+    expect(counts(answers)).toEqual({ 200: 5, 409: 20 });
+    expect(answers.find((answer) => answer.status === 409)!.body).toContain('all 5 places are taken');
+    expect(await hostPorts(service)).toEqual(times(5, (n) => service.portStart + n));
 
-    const ids = answers.filter((answer) => answer.status === 200).map((answer) => answer.body);
-    expect((await service.stop(ids[0]!)).status).toBe(200);
+    const spawned = answers.find((answer) => answer.status === 200)!;
+    expect((await service.stop(spawned.body)).status).toBe(200);
     const again = await Promise.all(times(3, (n) => service.spawn('web', `late-${n}`)));
     expect(counts(again)).toEqual({ 200: 1, 409: 2 });
   });
+});
 
-  test('a user may have as many as user_limit, and is found by the newest', async () => {
+describe('of one user', () => {
+  test('there may be as many containers as user_limit, and the newest is found', async () => {
     await using service = await startService({
       settings: { max_containers: 4, user_limit: 2, container_images: { web: image, other: image } },
     });
@@ -90,14 +94,13 @@ describe('limits', () => {
 test('a container lives until its deadline, and no second longer', async () => {
   await using service = await startService({
     // The sweep has no part in it.
-    settings: { cleanup_timeout: 600, container_images: { short: { image, docker_timeout: '6s' } } },
+    settings: { cleanup_timeout: 600, container_images: { short: { image, docker_timeout: '10s' } } },
   });
-  const { body: id, status } = await service.spawn('short', 'ada');
-  expect(status).toBe(200);
+  const id = await service.spawned('short', 'ada');
   const { Id: ref, Config } = await docker.getContainer(`spawned__${id}`).inspect();
   const createdMs = Date.parse(Config.Labels['docker-spawner.created']!);
   const expiresMs = Date.parse(Config.Labels['docker-spawner.expires']!);
-  expect(expiresMs - createdMs).toBe(6000);
+  expect(expiresMs - createdMs).toBe(10_000);
 
   let servedMs = 0;
   await eventually(async () => {
@@ -129,7 +132,7 @@ test('ports of the range that others hold are skipped, and used once they are fr
     await using service = await startService({
       settings: { port_start: portStart, max_containers: 3, container_images: { web: image } },
     });
-    const { body: id } = await service.spawn('web', 'ada');
+    const id = await service.spawned('web', 'ada');
     expect(await hostPorts(service)).toEqual([portStart + 2]);
     expect((await service.visit(id)).body).toContain('test image');
     expect(await service.spawn('web', 'bob')).toMatchObject({

@@ -42,7 +42,7 @@ describe('the main job', () => {
   });
 
   test('an entry that is only the name of an image is enough', async () => {
-    const { body: id } = await service.spawn('plain', 'bob');
+    const id = await service.spawned('plain', 'bob');
     expect(await service.visit(id)).toMatchObject({
       status: 200,
       body: expect.stringMatching(/^test image id= /),
@@ -198,7 +198,7 @@ describe('through the subdomain', () => {
   });
 
   test('a stop ends the WebSockets and streams that are open', async () => {
-    const { body: own } = await service.spawn('web', 'short-lived');
+    const own = await service.spawned('web', 'short-lived');
     const socket = new WebSocket(`ws://127.0.0.1:${service.proxy.port}/`, {
       headers: { host: service.hostOf(own) },
     });

@@ -105,7 +105,7 @@ describe('a form in a browser', () => {
   );
 
   test('on a page of a foreign origin, or of a container, gets 403 and spawns nothing', async () => {
-    const { body: id } = await service.spawn('web', 'page owner');
+    const id = await service.spawned('web', 'page owner');
     const foreign = createServer((_request, response) => response.end('a page')).listen(0, '127.0.0.1');
     await once(foreign, 'listening');
     const { port } = foreign.address() as AddressInfo;

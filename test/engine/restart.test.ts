@@ -15,7 +15,7 @@ const start = () => startService({ settings: { max_containers: 3, container_imag
 describe('a restart', () => {
   test('by SIGTERM exits with 0, leaves the containers running, and serves them as before', async () => {
     await using service = await start();
-    const { body: id } = await service.spawn('web', 'Ada');
+    const id = await service.spawned('web', 'Ada');
     const before = await inspect(id);
     expect(await service.end('SIGTERM')).toBe(0);
     expect((await inspect(id)).State).toEqual(before.State);
@@ -32,10 +32,10 @@ describe('a restart', () => {
     expect(await again.containers()).toEqual([]);
   });
 
-  test('keeps the deadline of a container, though docker_timeout has changed', async () => {
-    const settings = { docker_timeout: '8s', container_images: images };
+  test.concurrent('keeps the deadline of a container, though docker_timeout has changed', async () => {
+    const settings = { docker_timeout: '12s', container_images: images };
     await using service = await startService({ settings });
-    const { body: id } = await service.spawn('web', 'ada');
+    const id = await service.spawned('web', 'ada');
     const expiresMs = Date.parse((await inspect(id)).Config.Labels['docker-spawner.expires']!);
     await using again = await service.restart({ settings: { docker_timeout: '8h' } });
     expect((await again.visit(id)).status).toBe(200);
@@ -44,11 +44,11 @@ describe('a restart', () => {
     expect(Date.now()).toBeLessThan(expiresMs + 1000);
   });
 
-  test('ends those whose deadline passed while it was down', async () => {
+  test.concurrent('ends those whose deadline passed while it was down', async () => {
     await using service = await startService({
-      settings: { docker_timeout: '5s', container_images: images },
+      settings: { docker_timeout: '12s', container_images: images },
     });
-    const { body: id } = await service.spawn('web', 'ada');
+    const id = await service.spawned('web', 'ada');
     await service.end('SIGTERM');
     const expiresMs = Date.parse((await inspect(id)).Config.Labels['docker-spawner.expires']!);
     await eventually(() => expect(Date.now()).toBeGreaterThan(expiresMs));
@@ -59,7 +59,7 @@ describe('a restart', () => {
 
   test('forgets a container that was removed by hand while it was down', async () => {
     await using service = await start();
-    const { body: id } = await service.spawn('web', 'ada');
+    const id = await service.spawned('web', 'ada');
     await service.end('SIGTERM');
     await docker.getContainer(`spawned__${id}`).remove({ force: true });
     await using again = await service.restart();
@@ -69,8 +69,8 @@ describe('a restart', () => {
 
   test('after kill -9 serves what was acknowledged, and starts again what does not run', async () => {
     await using service = await start();
-    const { body: running } = await service.spawn('web', 'ada');
-    const { body: stopped } = await service.spawn('web', 'bob');
+    const running = await service.spawned('web', 'ada');
+    const stopped = await service.spawned('web', 'bob');
     await service.end('SIGKILL');
     // As an engine leaves it that was restarted.
     await docker.getContainer(`spawned__${stopped}`).kill();
@@ -85,7 +85,7 @@ describe('a restart', () => {
 describe('a second copy', () => {
   test('with the same instance and another data_dir refuses to start, says how to go on, and touches nothing', async () => {
     await using service = await start();
-    const { body: id } = await service.spawn('web', 'ada');
+    const id = await service.spawned('web', 'ada');
     const before = await inspect(id);
     const { code, stderr, stdout } = await refusedStart({
       instance: service.instance,
@@ -100,7 +100,7 @@ describe('a second copy', () => {
 
   test('takes the containers over with --adopt, with their users, ports and deadlines, and keeps them', async () => {
     await using lost = await start();
-    const { body: id } = await lost.spawn('web', 'Ada');
+    const id = await lost.spawned('web', 'Ada');
     const before = await inspect(id);
     await lost.end('SIGKILL');
     await using heir = await startService({

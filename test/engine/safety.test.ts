@@ -43,7 +43,7 @@ afterAll(() => service[Symbol.asyncDispose]());
 
 describe('a container', () => {
   test('is published on loopback only', async () => {
-    const { NetworkSettings, HostConfig } = await inspect(await spawned('web', 'loopback'));
+    const { NetworkSettings, HostConfig } = await inspect(await service.spawned('web', 'loopback'));
     const [binding, ...others] = NetworkSettings.Ports['80/tcp']!;
     expect(others).toEqual([]);
     expect(binding!.HostIp).toBe('127.0.0.1');
@@ -53,7 +53,7 @@ describe('a container', () => {
   });
 
   test('is not privileged, shares nothing of the host, and has limits, unless its entry says otherwise', async () => {
-    const { HostConfig, Mounts } = await inspect(await spawned('web', 'limits'));
+    const { HostConfig, Mounts } = await inspect(await service.spawned('web', 'limits'));
     expect(HostConfig).toMatchObject({
       ...{ Privileged: false, CapDrop: ['ALL'], SecurityOpt: [noNewPrivileges] },
       CapAdd: ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'KILL', 'NET_BIND_SERVICE', 'SETGID', 'SETUID'],
@@ -67,7 +67,7 @@ describe('a container', () => {
   });
 
   test('has, as its own kernel says, no new privileges, seven capabilities and a filter of system calls', async () => {
-    const status = (await service.visit(await spawned('status', 'kernel'))).body;
+    const status = (await service.visit(await service.spawned('status', 'kernel'))).body;
     const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(status)?.[1];
     const seven = [0, 1, 3, 5, 6, 7, 10].reduce((bits, capability) => bits | (1 << capability), 0);
     for (const set of ['CapEff', 'CapPrm', 'CapBnd']) {
@@ -79,7 +79,7 @@ describe('a container', () => {
   });
 
   test('gets by name what its entry loosens, and nothing else', async () => {
-    const { HostConfig } = await inspect(await spawned('loosened', 'loose'));
+    const { HostConfig } = await inspect(await service.spawned('loosened', 'loose'));
     expect(HostConfig).toMatchObject({
       ...{ Privileged: false, CapDrop: ['ALL'] },
       CapAdd: [
@@ -100,7 +100,7 @@ describe('a container', () => {
   });
 
   test('that is locked down further works: another port and user, no capability, nothing to write but a tmpfs', async () => {
-    const id = await spawned('locked', 'locked');
+    const id = await service.spawned('locked', 'locked');
     expect(JSON.parse((await service.visit(id, '/write?path=/file')).body).result).toBe('EROFS');
     expect(JSON.parse((await service.visit(id, '/write?path=/scratch/file')).body).result).toBe('written');
     const { HostConfig, Config } = await inspect(id);
@@ -114,7 +114,7 @@ describe('a container', () => {
 
 describe('the network of the containers', () => {
   test('is this instance’s own, carries its labels, and separates its members', async () => {
-    const id = await spawned('web', 'network');
+    const id = await service.spawned('web', 'network');
     const name = `docker-spawner-${service.instance}`;
     const network = await docker.getNetwork(name).inspect();
     expect(network).toMatchObject({
@@ -128,7 +128,7 @@ describe('the network of the containers', () => {
   });
 
   test('lets no container reach another one, by address, by name or by its published port, nor the API', async () => {
-    const [one, other] = [await spawned('web', 'attacker'), await spawned('web', 'victim')];
+    const [one, other] = [await service.spawned('web', 'attacker'), await service.spawned('web', 'victim')];
     const name = `docker-spawner-${service.instance}`;
     const victim = (await inspect(other)).NetworkSettings;
     const { IPAddress: address, Gateway: gateway } = victim.Networks[name]!;
@@ -155,12 +155,6 @@ describe('the network of the containers', () => {
     return JSON.parse((await service.visit(from, `/net?${query}`)).body).result;
   }
 });
-
-async function spawned(key: string, user: string): Promise<string> {
-  const answer = await service.spawn(key, user);
-  expect(answer.status, answer.body).toBe(200);
-  return answer.body;
-}
 
 function inspect(id: string) {
   return docker.getContainer(`spawned__${id}`).inspect();
