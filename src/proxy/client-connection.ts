@@ -6,6 +6,7 @@ import type { Context } from './context.ts';
 import { Exchange } from './exchange.ts';
 import type { Peer } from './forward-request.ts';
 import { more, refused } from './head-reader.ts';
+import type { Inlet } from './inlet.ts';
 import { readAheadBytes } from './limits.ts';
 import { refusals } from './refusal.ts';
 import { RequestReader } from './request-reader.ts';
@@ -48,16 +49,16 @@ export class ClientConnection implements Timed {
   #holdUntilMs = 0;
   #lingerUntilMs = 0;
 
-  constructor(context: Context, socket: Socket, peer: Peer) {
+  constructor(context: Context, inlet: Inlet, peer: Peer) {
     this.#context = context;
-    this.socket = socket;
     this.peer = peer;
+    const socket = inlet((chunk) => this.#onData(chunk));
+    this.socket = socket;
     this.#reader = new RequestReader(context, peer);
     this.writer = new ClientWriter(socket, () => this.#setDeadline(context.limits.stalledBodyMs));
     this.#setDeadline(context.limits.requestHeadMs);
     context.clients.add(this);
     context.ticker.add(this);
-    socket.on('data', (chunk) => this.#onData(chunk));
     socket.on('drain', () => this.#guard(() => this.#onDrain()));
     socket.on('end', () => this.#guard(() => this.#onEnd()));
     socket.on('error', () => {});
@@ -168,12 +169,13 @@ export class ClientConnection implements Timed {
   }
 
   #onDrain(): void {
+    const { blocked } = this.writer;
+    this.writer.drained();
     if (this.#state === 'tunnel') {
       this.tunnel!.clientDrained();
       return;
     }
-    if (!this.writer.blocked) return;
-    this.writer.blocked = false;
+    if (!blocked) return;
     const exchange = this.#exchange;
     if (exchange !== null) {
       this.deadlineMs = Number.POSITIVE_INFINITY;

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { type Answer, answerHead } from './answers.ts';
 import type { Slices } from './body-reader.ts';
-import { writeBody } from './body-writer.ts';
+import { Outlet } from './outlet.ts';
 import type { RequestHead } from './request-head.ts';
 
 /** Writes to one client, and knows whether the client takes it. */
@@ -9,11 +9,13 @@ export class ClientWriter {
   /** Whether more is waiting than should be; until the socket's `drain`. */
   blocked = false;
   readonly #socket: Socket;
+  readonly #outlet: Outlet;
   readonly #onBlocked: () => void;
   #unsentBytes = 0;
 
   constructor(socket: Socket, onBlocked: () => void) {
     this.#socket = socket;
+    this.#outlet = new Outlet(socket);
     this.#onBlocked = onBlocked;
   }
 
@@ -21,9 +23,22 @@ export class ClientWriter {
     this.#note(this.#socket.write(head, 'latin1'));
   }
 
-  /** As writeBody of body-writer.ts; false: the client does not read. */
+  /** As Outlet's; false: the client does not read. */
   writeBody(head: string, chunked: boolean, bytes: Buffer, slices: Slices, last: boolean): boolean {
-    return this.#note(writeBody(this.#socket, head, chunked, bytes, slices, last, 'shared'));
+    const flowing = this.#note(this.#outlet.writeBody(head, chunked, bytes, slices, last));
+    if (last) this.#outlet.release();
+    return flowing;
+  }
+
+  /** Writes a piece of a tunnel's bytes; false: the client does not read. */
+  writePiece(chunk: Buffer): boolean {
+    return this.#outlet.writePiece(chunk, 0, chunk.length);
+  }
+
+  /** The client has taken everything. */
+  drained(): void {
+    this.blocked = false;
+    this.#outlet.release();
   }
 
   writeAnswer(answer: Answer, request: RequestHead | null, goesOn: boolean): void {

@@ -27,7 +27,7 @@ export interface Context {
   readonly requestHead: Head;
   readonly responseHead: Head;
   readonly slices: Slices;
-  /** Where connections to containers read into. */
+  /** What all plain connections read into. */
   readonly readBuffer: Buffer;
   readonly counts: Counts;
   /** Set by drain: no connection is kept alive any more. */

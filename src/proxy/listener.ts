@@ -6,6 +6,7 @@ import type { Certificates } from './certificates.ts';
 import { ClientConnection } from './client-connection.ts';
 import type { Context } from './context.ts';
 import type { Peer } from './forward-request.ts';
+import { bufferInlet, type Inlet, streamInlet } from './inlet.ts';
 import { readProxyHeader } from './proxy-protocol.ts';
 
 export type ListenAddress = { readonly host: string; readonly port: number } | { readonly fd: number };
@@ -80,7 +81,7 @@ export class Listener {
       return;
     }
     if (this.#context.proxyProtocolFrom.has(address)) this.#readHeader(socket, address);
-    else this.#identified(socket, address);
+    else this.#identified(socket, address, bufferInlet(socket, this.#context.readBuffer));
   }
 
   /** Waits for the PROXY header, which a configured balancer always sends first. */
@@ -111,7 +112,7 @@ export class Listener {
       }
       socket.pause();
       if (bytes.length > header.end) socket.unshift(bytes.subarray(header.end));
-      this.#identified(socket, header.address ?? balancer);
+      this.#identified(socket, header.address ?? balancer, streamInlet(socket));
     };
     ticker.add(timed);
     socket.on('data', onData);
@@ -120,7 +121,7 @@ export class Listener {
     socket.resume();
   }
 
-  #identified(socket: Socket, address: string): void {
+  #identified(socket: Socket, address: string, inlet: Inlet): void {
     const peer: Peer = {
       address,
       proto: this.#tls === null ? 'http' : 'https',
@@ -128,8 +129,7 @@ export class Listener {
       redirectPort: this.#options.redirectToHttpsPort ?? null,
     };
     if (this.#tls === null) {
-      new ClientConnection(this.#context, socket, peer);
-      socket.resume();
+      new ClientConnection(this.#context, inlet, peer);
       return;
     }
     const key = keyOf(socket);
@@ -157,7 +157,7 @@ export class Listener {
       this.#guard(socket, () => {
         const peer = this.#shaking.get(keyOf(socket));
         if (peer === undefined || this.#context.draining) socket.destroy();
-        else new ClientConnection(this.#context, socket, peer);
+        else new ClientConnection(this.#context, streamInlet(socket), peer);
       });
     });
     // A failed handshake is the client's affair; its socket must not stay.

@@ -45,15 +45,14 @@ export class Tunnel implements Timed {
     const { activity } = this.#traffic;
     activity.bytesFromClient += chunk.length;
     this.#noteByte();
-    if (!this.#upstream.socket.write(chunk)) this.#client.socket.pause();
+    if (!this.#upstream.writePiece(chunk)) this.#client.socket.pause();
   }
 
   fromContainer(chunk: Buffer): void {
     const { activity } = this.#traffic;
     activity.bytesFromContainer += chunk.length;
     this.#noteByte();
-    // The chunk is in the buffer that all connections to containers share.
-    if (!this.#client.socket.write(Buffer.from(chunk))) this.#upstream.socket.pause();
+    if (!this.#client.writer.writePiece(chunk)) this.#upstream.socket.pause();
   }
 
   clientDrained(): void {

@@ -1,10 +1,10 @@
 import { connect, type Socket } from 'node:net';
 import { BodyReader, type Slices } from './body-reader.ts';
-import { writeBody } from './body-writer.ts';
 import type { ContainerTraffic } from './containers.ts';
 import type { Context } from './context.ts';
 import type { Exchange } from './exchange.ts';
 import { HeadReader, more, refused } from './head-reader.ts';
+import { Outlet } from './outlet.ts';
 import { Refusal } from './refusal.ts';
 import { readResponseHead } from './response-head.ts';
 import { abort } from './sockets.ts';
@@ -32,6 +32,7 @@ export class UpstreamConnection implements Timed {
   readonly #ticker: Ticker;
   readonly #upstream: NonNullable<Route['upstream']>;
   readonly #reader: HeadReader;
+  readonly #outlet: Outlet;
   #exchange: Exchange | null = null;
   #tunnel: Tunnel | null = null;
   #body: BodyReader | null = null;
@@ -58,6 +59,7 @@ export class UpstreamConnection implements Timed {
       // for each piece nor the streams' queue. What is to be kept is copied.
       onread: { buffer: context.readBuffer, callback: (bytes, buffer) => this.#onRead(bytes, buffer) },
     });
+    this.#outlet = new Outlet(this.socket);
     this.socket.on('connect', () => {
       this.#connected = true;
       this.arm();
@@ -98,13 +100,19 @@ export class UpstreamConnection implements Timed {
     this.deadlineMs = timeMs === 0 ? Number.POSITIVE_INFINITY : this.#ticker.nowMs + timeMs;
   }
 
+  /** Writes a piece of a tunnel's bytes; false: the container does not read. */
+  writePiece(chunk: Buffer): boolean {
+    return this.#outlet.writePiece(chunk, 0, chunk.length);
+  }
+
   writeHead(head: string): void {
     this.socket.write(head, 'latin1');
   }
 
-  /** As writeBody of body-writer.ts; false: the container does not read, and `upstreamDrained` will follow. */
+  /** As Outlet's; false: the container does not read, and `upstreamDrained` will follow. */
   writeBody(head: string, chunked: boolean, bytes: Buffer, slices: Slices, last: boolean): boolean {
-    const flowing = writeBody(this.socket, head, chunked, bytes, slices, last, 'owned');
+    const flowing = this.#outlet.writeBody(head, chunked, bytes, slices, last);
+    if (last) this.#outlet.release();
     if (!flowing) {
       this.#blocked = true;
       this.arm();
@@ -262,6 +270,7 @@ export class UpstreamConnection implements Timed {
 
   #onDrain(): void {
     this.#blocked = false;
+    this.#outlet.release();
     this.arm();
     if (this.#tunnel !== null) this.#tunnel.containerDrained();
     else this.#exchange?.upstreamDrained();
