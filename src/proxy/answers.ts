@@ -133,14 +133,17 @@ export function redirectAnswer(request: RequestHead, port: number): Answer {
   };
 }
 
-/** The page for a person who waits for a container; null for whoever would not understand a page. */
-export function waitingPage(request: RequestHead, route: Route): Answer | null {
+/**
+ * The page for a person who waits for a container; null for whoever would not understand a page. `problem`:
+ * why the container could not be woken last.
+ */
+export function waitingPage(request: RequestHead, route: Route, problem: string | null): Answer | null {
   const reads = request.method === 'GET' || request.method === 'HEAD';
   if (!reads || request.upgrade !== null || !wantsHtml(request.accept)) return null;
   return {
     status: 503,
     type: htmlType,
-    body: waitingBody(route.phase),
+    body: waitingBody(route.phase, problem),
     fields: `Retry-After: 2\r\nContent-Security-Policy: ${waitingPolicy}\r\nReferrer-Policy: no-referrer\r\n`,
     keepAlive: true,
   };

@@ -3,12 +3,15 @@ import type { Context } from './context.ts';
 import type { Exchange } from './exchange.ts';
 import type { Tunnel } from './tunnel.ts';
 import { UpstreamConnection } from './upstream-connection.ts';
-import type { Route } from './waist.ts';
+import { type Route, WakeError } from './waist.ts';
 
 type Upstream = NonNullable<Route['upstream']>;
 
 /** How long an unused connection is good for a request that cannot be repeated if the container just closed it. */
 const recentMs = 1000;
+
+/** How long visitors are told why a container could not be woken. */
+const problemMs = 30_000;
 
 /** Everything that the proxy holds of containers, by id: never by address, which others get later (rule 5). */
 export class Containers {
@@ -62,6 +65,8 @@ export class ContainerTraffic {
   readonly #idle: UpstreamConnection[] = [];
   #released = false;
   #waking = false;
+  /** Why the last wake failed, for the page of whoever waits; forgotten after a while. */
+  #problem: { readonly message: string; readonly untilMs: number } | null = null;
   #waiters: (() => void)[] = [];
 
   constructor(context: Context, id: string) {
@@ -75,8 +80,15 @@ export class ContainerTraffic {
       this.tunnels.size === 0 &&
       this.held.size === 0 &&
       this.activity.openRequests === 0 &&
-      !this.#waking
+      !this.#waking &&
+      this.wakeProblem === null
     );
+  }
+
+  /** Why the container could not be woken just now; null where that is not known to be so. */
+  get wakeProblem(): string | null {
+    if (this.#problem !== null && this.#problem.untilMs < this.#context.ticker.nowMs) this.#problem = null;
+    return this.#problem?.message ?? null;
   }
 
   /**
@@ -135,14 +147,16 @@ export class ContainerTraffic {
   wakeInBackground(): void {
     if (this.#waking) return;
     this.#waking = true;
-    const { waist, log } = this.#context;
-    const done = () => {
-      this.#waking = false;
-    };
+    const { waist, log, ticker } = this.#context;
     new Promise((resolve) => resolve(waist.wake(this.id, new AbortController().signal))).then(
-      done,
-      (error) => {
-        done();
+      () => {
+        this.#waking = false;
+        this.#problem = null;
+      },
+      (error: unknown) => {
+        this.#waking = false;
+        const message = error instanceof WakeError ? error.message : 'It could not be started.';
+        this.#problem = { message, untilMs: ticker.nowMs + problemMs };
         log.warn({ id: this.id, err: error }, 'a container that a visitor waits for could not be woken');
       },
     );

@@ -263,7 +263,7 @@ export class Exchange {
   }
 
   #wait(container: ContainerTraffic, route: Route): void {
-    const page = waitingPage(this.request, route);
+    const page = waitingPage(this.request, route, container.wakeProblem);
     if (page !== null) {
       container.wakeInBackground();
       this.#answer(page);

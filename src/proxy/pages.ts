@@ -18,16 +18,24 @@ p{margin:0;color:var(--soft)}
 @media (prefers-reduced-motion:reduce){.bar i{animation:none;width:100%}}
 `;
 
-/** Asks for the state until it changes, and loads the address anew; so the page turns into the application. */
+/**
+ * Asks for the state until it changes, and loads the address anew; so the page turns into the application. It
+ * is loaded anew every ten seconds as well, which asks again for a container that could not be woken.
+ */
 const script = `
+let looks = 0;
+const shown = document.getElementById('phase');
+let was = shown.dataset.phase;
 const look = async () => {
+  if (++looks > 10) return location.reload();
   try {
     const answer = await fetch('${statusPath}', {cache: 'no-store'});
     if (answer.status === 404) return location.reload();
     const {state, phase} = await answer.json();
     if (state === 'ready') return location.reload();
     const words = ${JSON.stringify(phaseWords())};
-    if (Object.hasOwn(words, phase)) document.getElementById('phase').textContent = words[phase];
+    if (phase !== was && Object.hasOwn(words, phase)) shown.textContent = words[phase];
+    was = phase;
   } catch {}
   setTimeout(look, 1000);
 };
@@ -48,13 +56,14 @@ export function page(status: number, title: string, detail: string): string {
 }
 
 /** The page for a person who waits. */
-export function waitingBody(phase: string): string {
+export function waitingBody(phase: string, problem: string | null): string {
   const words: Readonly<Record<string, string>> = phaseWords();
-  const said = Object.hasOwn(words, phase) ? words[phase]! : 'It is being made ready.';
+  const step = Object.hasOwn(words, phase) ? words[phase]! : 'It is being made ready.';
+  const said = problem === null ? step : `It is not available yet, and is tried again: ${problem}`;
   return document(
     'Your container is on its way',
     `<span class="mark" role="status">Please wait</span><h1>Your container is on its way</h1>` +
-      `<p id="phase" aria-live="polite">${escapeHtml(said)}</p><div class="bar"><i></i></div><script>${script}</script>`,
+      `<p id="phase" data-phase="${escapeHtml(phase)}" aria-live="polite">${escapeHtml(said)}</p><div class="bar"><i></i></div><script>${script}</script>`,
     '<noscript><meta http-equiv="refresh" content="3"></noscript>',
   );
 }

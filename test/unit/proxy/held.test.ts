@@ -48,6 +48,22 @@ test('a browser gets the waiting page at once, and its container is woken in the
   expect(wakes).toBe(1);
 });
 
+test('a browser whose container could not be woken is told why, and asks for it again', async () => {
+  const { wait, client, onWake } = await rig();
+  wait('c.test', 'asleep');
+  let wakes = 0;
+  onWake(() => {
+    wakes++;
+    return Promise.reject(new WakeError('All places are taken <now>.', 7));
+  });
+  const browser = await client();
+  await eventually(() => {
+    browser.send('GET / HTTP/1.1\r\nHost: c.test\r\nAccept: text/html\r\n\r\n');
+    expect(browser.text()).toContain('All places are taken &#60;now&#62;.');
+  });
+  expect(wakes).toBeGreaterThan(1);
+});
+
 test('a wake that fails becomes 503 with Retry-After and its message', async () => {
   const { wait, ask, onWake } = await rig();
   wait('c.test');
