@@ -1,4 +1,4 @@
-import type { ContainerSpec, PortSpec, ReadySpec } from './image-entry.ts';
+import type { ContainerSpec, LifecycleSpec, PortSpec, ReadySpec } from './image-entry.ts';
 
 /** Where a container is in its life. Forward only, but for ready <-> asleep; `gone` is the end. */
 export type Phase = 'queued' | 'creating' | 'starting' | 'ready' | 'asleep' | 'stopping' | 'gone';
@@ -47,6 +47,7 @@ export interface Birth {
 export interface Specification extends Birth {
   readonly spec: ContainerSpec;
   readonly ready: ReadySpec;
+  readonly lifecycle: LifecycleSpec;
 }
 
 /** One running instance of an image entry, as the registry holds it. Only the registry writes to it. */
@@ -64,6 +65,10 @@ export interface Container extends Specification {
   readonly readyAtMs: number | null;
   /** The deadline on the monotonic clock, which no jump of the wall clock moves (rule 8). */
   readonly expiresAtMonoMs: number;
-  /** Whether the engine is being asked to start or continue it, while `asleep`. */
-  readonly waking: boolean;
+  /** Since when it can be used, on the monotonic clock: its idle time begins no earlier. */
+  readonly usedSinceMonoMs: number;
+  /** While `asleep`: what the engine is being asked for. */
+  readonly moving: 'falling-asleep' | 'waking' | null;
+  /** Whether it is kept ready for somebody, and nobody's yet. It has no route then. */
+  readonly warm: boolean;
 }

@@ -4,7 +4,7 @@ import { deadline, engineDeadlinesMs } from './engine-calls.ts';
 import type { Parts } from './parts.ts';
 import { type Action, type Observation, plan } from './plan.ts';
 import type { Remover } from './remover.ts';
-import { StartEnded } from './spawner.ts';
+import { StartEnded } from './starter.ts';
 import type { Waker } from './waker.ts';
 
 /** Makes registry, ledger and engine agree, from the engine's lists; its events only say when to look. */
@@ -24,7 +24,8 @@ export function createReconciler(
   parts: Parts,
   remover: Remover,
   waker: Waker,
-  options: { readonly sweepEveryMs: number },
+  recycle: (id: string) => void,
+  options: { readonly sweepEveryMs: number; readonly afterSweep: () => void },
 ): Reconciler {
   const { registry, ledger, engine, starts, clock, log, closing } = parts;
   const timers = new Set<() => void>();
@@ -65,7 +66,7 @@ export function createReconciler(
     if (event.change === 'exited' && container.phase === 'ready') {
       // An engine that shuts down stops its containers first: wait and see whether it goes away.
       after(exitGraceMs, () => watching && look(event.id));
-    } else if (event.change !== 'started' || container.phase === 'asleep') {
+    } else if (container.moving === null && (event.change !== 'started' || container.phase === 'asleep')) {
       look(event.id);
     }
   }
@@ -122,6 +123,8 @@ export function createReconciler(
         return engine.remove(action.ref, { graceMs: null }, deadline(engineDeadlinesMs.remove, closing));
       case 'end':
         return remover.remove(action.id, action.reason);
+      case 'recycle':
+        return recycle(action.id);
       case 'revive':
         return waker.revive(action.id);
       case 'fail-start':
@@ -157,7 +160,9 @@ export function createReconciler(
   async function sweepForever(): Promise<void> {
     while (!closing.aborted) {
       await delay(clock, options.sweepEveryMs, closing);
-      if (!closing.aborted && watching) await survey(false);
+      if (closing.aborted) return;
+      if (watching) await survey(false);
+      options.afterSweep();
     }
   }
 

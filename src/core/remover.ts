@@ -32,7 +32,8 @@ export function createRemover(parts: Parts, onUncertain: (id: string) => void): 
 
   /** Committed first: after a crash the removal is finished, the container never served again. */
   function condemn(container: Container, reason: GoneReason): void {
-    ledger.condemn(container.id, reason);
+    // Where nothing can be committed the removal goes on: a restart would find it missing, and forget it.
+    commit(container.id, () => ledger.condemn(container.id, reason));
     registry.move(container.id, 'stopping', { reason });
     log.info({ id: container.id, reason }, 'stopping');
     starts
@@ -64,11 +65,19 @@ export function createRemover(parts: Parts, onUncertain: (id: string) => void): 
     const graceMs = container.acknowledged ? container.spec.stopGracePeriodMs : null;
     const signal = deadline(engineDeadlinesMs.remove + (graceMs ?? 0), closing);
     await Promise.all([traffic.release(id), ...refs.map((ref) => engine.remove(ref, { graceMs }, signal))]);
-    ledger.forget(id);
+    commit(id, () => ledger.forget(id, container.reason ?? 'failed'));
     registry.move(id, 'gone');
     for (const port of container.ports) ports.release(port.hostPort);
     log.info({ id, reason: container.reason }, 'gone');
     if (container.ref === null) onUncertain(id);
+  }
+
+  function commit(id: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      log.error({ id, err: error }, 'the ledger cannot be written; the removal goes on');
+    }
   }
 
   async function refsOf(id: string): Promise<string[]> {
