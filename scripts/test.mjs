@@ -25,7 +25,7 @@ try {
   ({ report, vitestCode } = await runTests());
 } catch (error) {
   say(error.message);
-  failedChecks.push('set-up');
+  failedChecks.push(error.message.split('\n')[0]);
 }
 const { passed, failed, reasons } = count({ report, vitestCode, failedChecks });
 for (const reason of reasons) say(`Failed: ${reason}`);
@@ -74,9 +74,10 @@ function run(title, program, args) {
     });
     for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
     child.on('error', (error) => reject(new Error(`${program} could not be started: ${error.message}`)));
-    child.on('exit', (code) => {
+    child.on('exit', (code, signal) => {
+      if (signal) return reject(new Error(`${title} was broken off by ${signal}.`));
       say(`${title}: ${code === 0 ? 'passed' : 'FAILED'} (${Math.round((Date.now() - startedMs) / 1000)} s)`);
-      resolve(code ?? 1);
+      resolve(code);
     });
   });
 }

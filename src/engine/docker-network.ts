@@ -18,7 +18,7 @@ export function createInstanceNetwork(client: DockerClient, owner: () => Owner):
   let ready: Promise<void> | null = null;
   const make = async () => {
     // A deadline of its own: whoever asked first may go away while others wait for it.
-    const signal = AbortSignal.timeout(30_000);
+    const signal = AbortSignal.timeout(10_000);
     if (await isThere(client, name, owner(), signal)) return;
     try {
       await client.json({ ...createRequest, body: networkBody(name, owner()) }, signal);

@@ -85,11 +85,12 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
       const label = [`${labels.instance.name}=${owner.instance}`];
       if (filter.id !== undefined) label.push(`${labels.id.name}=${filter.id}`);
       const query = { all: '1', filters: JSON.stringify({ label }) };
-      const listed = await client.json<DockerListed[]>(
+      const listed = await client.jsonArray(
         { method: 'GET', path: '/containers/json', query, doing: 'list its containers' },
+        (element) => fromListed(element as DockerListed),
         signal,
       );
-      return completed(client, listed.map(fromListed), signal);
+      return completed(client, listed, signal);
     },
 
     async watch(onEvent, signal) {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -26,6 +26,8 @@ export interface ScriptedDocker {
   readonly calls: readonly ScriptedCall[];
   /** Connections on which a call waits for the rest of its answer. */
   readonly open: () => number;
+  /** Closes every connection and listens again, as an engine that is restarted. */
+  restart(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -35,23 +37,35 @@ export async function startScriptedDocker(): Promise<ScriptedDocker> {
   const answers = new Map<string, Answer>();
   const calls: ScriptedCall[] = [];
   let open = 0;
-  const server = createServer(async (request, response) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
     open++;
     response.once('close', () => open--);
     const call = await read(request);
     calls.push(call);
     answers.get(call.call)?.(response, call);
-  });
-  server.listen(socketPath);
-  await once(server, 'listening');
+  };
+  const listen = async () => {
+    const server = createServer(answer).listen(socketPath);
+    await once(server, 'listening');
+    return server;
+  };
+  const end = async (server: Server) => {
+    server.close();
+    server.closeAllConnections();
+    await once(server, 'close');
+  };
+  let server = await listen();
   return {
     env: { DOCKER_HOST: `unix://${socketPath}` },
     answers,
     calls,
     open: () => open,
+    async restart() {
+      await end(server);
+      server = await listen();
+    },
     async close() {
-      server.close();
-      server.closeAllConnections();
+      await end(server);
       rmSync(directory, { recursive: true, force: true });
     },
   };

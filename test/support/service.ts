@@ -33,7 +33,9 @@ export interface RunningService extends AsyncDisposable {
   stop(id: string): Promise<Answer>;
   find(user: string): Promise<Answer>;
   /** A request to a container through the proxy. */
-  visit(id: string, path?: string, options?: { method?: string; body?: string }): Promise<Answer>;
+  visit(id: string, path?: string, options?: Pick<Call, 'method' | 'body' | 'headers'>): Promise<Answer>;
+  /** The host name, with the proxy's port, at which a container is visited. */
+  hostOf(id: string): string;
   /** Containers of this instance in the engine, by the label. */
   containers(): Promise<Docker.ContainerInfo[]>;
   /** Ends the process and resolves with its exit code (null: by the signal). */
@@ -52,36 +54,72 @@ export interface ServiceOptions {
 /** Starts the service and resolves when it says that it is ready; rejects with its output where it ends before. */
 export async function startService(options: ServiceOptions): Promise<RunningService> {
   const home = mkdtempSync(join(tmpdir(), 'docker-spawner-service-'));
-  const places = Number(options.settings.max_containers ?? 20);
-  const settings = {
+  try {
+    return await boot(home, { ...options, settings: await completed(options.settings, home) });
+  } catch (error) {
+    rmSync(home, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Starts the service with a file of this very text (or settings), which it is to refuse. */
+export async function refusedStart(
+  file: string | Readonly<Record<string, unknown>>,
+  options: Pick<ServiceOptions, 'args' | 'env'> = {},
+): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+  const home = mkdtempSync(join(tmpdir(), 'docker-spawner-service-'));
+  const text = typeof file === 'string' ? file : JSON.stringify(await completed(file, home), null, 2);
+  const child = launch(home, text, options);
+  const ended = once(child, 'close');
+  const output = { stdout: collect(child.stdout!), stderr: collect(child.stderr!) };
+  // A start that goes on says that it is ready: it is ended, and its exit code tells.
+  child.stdout!.once('data', () => child.kill('SIGKILL'));
+  const [code] = await ended;
+  rmSync(home, { recursive: true, force: true });
+  return { code, stdout: output.stdout(), stderr: output.stderr() };
+}
+
+/** What a test leaves open: an instance, a data_dir, and free ports of loopback. */
+async function completed(settings: Readonly<Record<string, unknown>>, home: string) {
+  const places = Number(settings.max_containers ?? 20);
+  return {
     instance: `test-${randomBytes(4).toString('hex')}`,
     data_dir: join(home, 'data'),
     api_listen: '127.0.0.1:0',
     proxy_listen: '127.0.0.1:0',
     port_start: await freePortRange(places),
     max_containers: places,
-    ...options.settings,
+    ...settings,
   };
-  return boot(home, { ...options, settings });
 }
 
-async function boot(home: string, options: ServiceOptions): Promise<RunningService> {
-  const settings = options.settings;
+function launch(home: string, text: string, options: Pick<ServiceOptions, 'args' | 'env'>): ChildProcess {
   const config = join(home, 'docker-spawner.yaml');
-  // JSON is YAML.
-  writeFileSync(config, JSON.stringify(settings, null, 2));
-  const child = spawn(
+  writeFileSync(config, text);
+  return spawn(
     join(root, 'node_modules/.bin/node'),
     [join(root, 'src/cli/main.ts'), 'serve', '--config', config, ...(options.args ?? [])],
     { cwd: home, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
-  let log = '';
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    log += text;
+}
+
+function collect(stream: NodeJS.ReadableStream): () => string {
+  let text = '';
+  stream.setEncoding('utf8').on('data', (part) => {
+    text += part;
   });
-  const ready = await readyLine(child, () => log);
+  return () => text;
+}
+
+async function boot(home: string, options: ServiceOptions): Promise<RunningService> {
+  const settings = options.settings;
+  // JSON is YAML.
+  const child = launch(home, JSON.stringify(settings, null, 2), options);
+  const log = collect(child.stderr!);
+  const ready = await readyLine(child, log);
   const instance = String(settings.instance);
   const [api, proxy] = [ready.api, ready.proxy];
+  const hostOf = (id: string) => `${id}.localhost:${proxy.port}`;
   const form = (path: string, fields: Record<string, string>) =>
     call(api, { method: 'POST', path, body: new URLSearchParams(fields).toString(), type: formType });
 
@@ -91,17 +129,12 @@ async function boot(home: string, options: ServiceOptions): Promise<RunningServi
     instance,
     dataDir: String(settings.data_dir),
     portStart: Number(settings.port_start),
-    log: () => log,
+    log,
     spawn: (image, user) => form('/spawn', { container_id: image, user_id: user }),
     stop: (id) => form('/stop', { container_hex: id }),
     find: (user) => call(api, { path: `/get_container_hex?user_id=${encodeURIComponent(user)}` }),
-    visit: (id, path = '/', { method = 'GET', body } = {}) =>
-      call(proxy, {
-        method,
-        path,
-        host: `${id}.localhost:${proxy.port}`,
-        ...(body === undefined ? {} : { body }),
-      }),
+    visit: (id, path = '/', options = {}) => call(proxy, { path, host: hostOf(id), ...options }),
+    hostOf,
     containers: () =>
       docker.listContainers({ all: true, filters: { label: [`docker-spawner.instance=${instance}`] } }),
     end: (signal) => end(child, signal),
@@ -119,37 +152,36 @@ async function boot(home: string, options: ServiceOptions): Promise<RunningServi
 
 const formType = 'application/x-www-form-urlencoded';
 
+export interface Call {
+  readonly method?: string;
+  readonly path: string;
+  readonly host?: string;
+  readonly body?: string | Buffer;
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** One request on a connection of its own. */
 export function call(
   to: { readonly host: string; readonly port: number },
-  options: { method?: string; path: string; host?: string; body?: string; type?: string },
+  { method = 'GET', path, host, body, type, headers = {} }: Call,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const outgoing = request(
       {
-        ...{
-          host: to.host,
-          port: to.port,
-          path: options.path,
-          method: options.method ?? 'GET',
-          agent: false,
-        },
-        headers: {
-          ...(options.host ? { host: options.host } : {}),
-          ...(options.type ? { 'content-type': options.type } : {}),
-        },
+        ...{ host: to.host, port: to.port, path, method, agent: false },
+        headers: { ...(host ? { host } : {}), ...(type ? { 'content-type': type } : {}), ...headers },
       },
       (response) => {
-        let body = '';
-        response.setEncoding('utf8').on('data', (text) => {
-          body += text;
+        const text = collect(response);
+        response.on('end', () => {
+          resolve({ status: response.statusCode!, headers: response.headers, body: text() });
         });
-        response.on('end', () => resolve({ status: response.statusCode!, headers: response.headers, body }));
         response.on('error', reject);
       },
     );
     outgoing.on('error', reject);
-    outgoing.end(options.body);
+    outgoing.end(body);
   });
 }
 
@@ -172,7 +204,8 @@ function readyLine(child: ChildProcess, log: () => string): Promise<Ready> {
         proxy: { host: proxyHost!, port: Number(proxyPort) },
       });
     });
-    child.once('exit', (code) => reject(new Error(`the service ended with ${code}:\n${log()}`)));
+    // Unlike `exit`, `close` comes after the last of its output.
+    child.once('close', (code) => reject(new Error(`the service ended with ${code}:\n${log()}`)));
     child.once('error', reject);
   });
 }
@@ -185,7 +218,7 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number 
   return child.exitCode;
 }
 
-/** Removes what a test's instance left in the engine: containers, then networks. */
+/** Removes what a test's instance left in the engine: containers, then networks and volumes. */
 async function removeAll(instance: string): Promise<void> {
   const filters = { label: [`docker-spawner.instance=${instance}`] };
   const containers = await docker.listContainers({ all: true, filters });
@@ -198,12 +231,19 @@ async function removeAll(instance: string): Promise<void> {
     ),
   );
   const networks = await docker.listNetworks({ filters });
-  await Promise.all(
-    networks.map((n) =>
+  const { Volumes: volumes } = await docker.listVolumes({ filters: JSON.stringify(filters) });
+  await Promise.all([
+    ...networks.map((n) =>
       docker
         .getNetwork(n.Id)
         .remove()
         .catch(() => {}),
     ),
-  );
+    ...volumes.map((v) =>
+      docker
+        .getVolume(v.Name)
+        .remove()
+        .catch(() => {}),
+    ),
+  ]);
 }

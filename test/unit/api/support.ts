@@ -136,3 +136,17 @@ export function statusOf(response: string): number {
 export function bodyOf(response: string): string {
   return response.slice(response.indexOf('\r\n\r\n') + 4);
 }
+
+export const spawnBody = 'container_id=web&user_id=bob';
+export const formType = 'Content-Type: application/x-www-form-urlencoded';
+
+/** A spawn that ends when the test says so. */
+export function heldSpawn() {
+  return Promise.withResolvers<Container>();
+}
+
+/** A whole spawn request that keeps its connection. */
+export function spawnRequest(host: string, ...lines: string[]): string {
+  const head = ['POST /spawn HTTP/1.1', `Host: ${host}`, formType, `Content-Length: ${spawnBody.length}`];
+  return `${[...head, ...lines].join('\r\n')}\r\n\r\n${spawnBody}`;
+}

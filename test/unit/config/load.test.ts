@@ -231,15 +231,14 @@ describe('what is wrong is said with key, file, line and what was expected', () 
   });
 });
 
+// A quadratic or exponential reading of these runs into the test's own timeout.
 describe('hostile files', () => {
   test('aliases that expand to billions of values end at once', () => {
     const levels = Array.from({ length: 12 }, (_, i) => {
       const inner = i === 0 ? Array(10).fill('x') : Array(10).fill(`*l${i - 1}`);
       return `x-${i}: &l${i} [${inner.join(', ')}]`;
     });
-    const startedAt = performance.now();
     expect(complaint(`${levels.join('\n')}\n${run}`)).toContain('expand to too many values');
-    expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
   test('thousands of problems make a message that can be read', () => {
@@ -251,9 +250,7 @@ describe('hostile files', () => {
 
   test('many keys cost no more than their number', () => {
     const lines = Array.from({ length: 50_000 }, (_, i) => `x-${i}:`);
-    const startedAt = performance.now();
     expect(complaint(`${lines.join('\n')}\n${run}`)).toBe('');
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
 
   test('names that every object has are ordinary names', () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Configuration, loadConfiguration } from '../../../src/config/load.ts';
@@ -10,8 +10,12 @@ export type Env = Record<string, string | undefined>;
 /** Loads a configuration from the text of a file named docker-spawner.yaml; null: there is none. */
 export function load(yaml: string | null, env: Env = {}): Configuration {
   const cwd = mkdtempSync(join(tmpdir(), 'config-'));
-  if (yaml !== null) writeFileSync(join(cwd, 'docker-spawner.yaml'), yaml);
-  return loadConfiguration({ file: null, cwd, env });
+  try {
+    if (yaml !== null) writeFileSync(join(cwd, 'docker-spawner.yaml'), yaml);
+    return loadConfiguration({ file: null, cwd, env });
+  } finally {
+    rmSync(cwd, { recursive: true });
+  }
 }
 
 /** The problems of a configuration; none where it is sound. */

@@ -109,6 +109,15 @@ describe('an engine that goes away', () => {
   });
 });
 
+describe('an engine that is restarted', () => {
+  test('is used again at once, although connections to it were kept', async () => {
+    docker.answers.set('GET /_ping', pong);
+    await Promise.all(Array.from({ length: 4 }, () => engine.check(soon())));
+    await docker.restart();
+    await Promise.all(Array.from({ length: 8 }, () => engine.check(soon())));
+  });
+});
+
 describe('the stream of events', () => {
   const died = `${JSON.stringify({
     Type: 'container',

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { createLineSplitter, readEvent } from '../../../src/engine/docker-events.ts';
 import { createLogReader, maxLogBytes } from '../../../src/engine/docker-logs.ts';
 import { createPullProgress, pullQuery } from '../../../src/engine/docker-pull.ts';
+import { createArraySplitter } from '../../../src/engine/json-array.ts';
 
 describe('the line splitter', () => {
   test('gives the same lines wherever the chunks end, in the middle of a character too', () => {
@@ -23,6 +24,45 @@ describe('the line splitter', () => {
     expect(splitter.push(Buffer.from('{"a":'))).toEqual([]);
     expect(splitter.rest()).toBe('{"a":');
     expect(splitter.push(Buffer.from('1}\n{'))).toEqual(['{"a":1}']);
+  });
+});
+
+describe('the array splitter', () => {
+  test('gives the elements that a parser of the whole gives, wherever the chunks end', () => {
+    const element = fc.oneof(fc.object(), fc.array(fc.jsonValue()));
+    fc.assert(
+      fc.property(
+        fc.array(element),
+        fc.constantFrom(undefined, 2),
+        fc.array(fc.nat(40), { minLength: 1 }),
+        (elements, indent, sizes) => {
+          const text = `${JSON.stringify(elements, null, indent)}\n`;
+          const splitter = createArraySplitter();
+          const got = chunksOf(Buffer.from(text), sizes).flatMap((chunk) => splitter.push(chunk));
+          splitter.end();
+          expect(got.map((json) => JSON.parse(json))).toEqual(JSON.parse(text));
+        },
+      ),
+    );
+  });
+
+  test('does not take brackets and quotes in strings for its own', () => {
+    const elements = [{ a: '}],[{"' }, { 'b\\"]': '\\' }, { c: '\\"' }];
+    const splitter = createArraySplitter();
+    const got = [...Buffer.from(JSON.stringify(elements))].flatMap((byte) =>
+      splitter.push(Buffer.from([byte])),
+    );
+    expect(got.map((json) => JSON.parse(json))).toEqual(elements);
+  });
+
+  test.each(['', '[', '[{"a":1}', '[{"a":1},', '[{"a":"]'])('%j is not complete', (text) => {
+    const splitter = createArraySplitter();
+    splitter.push(Buffer.from(text));
+    expect(() => splitter.end()).toThrow(SyntaxError);
+  });
+
+  test.each(['{"message":"no"}', '[][]', '[] {}'])('%j is not one array', (text) => {
+    expect(() => createArraySplitter().push(Buffer.from(text))).toThrow(SyntaxError);
   });
 });
 
