@@ -92,7 +92,10 @@ export function createLifetimes(parts: Parts, remover: Remover, waker: Waker, po
     const container = registry.get(id);
     const at = container && idleAtMonoMs(container);
     if (!container || at === null || at === undefined) return;
-    if (at > clock.monoMs()) return deadlines.set(`idle:${id}`, at);
+    if (at > clock.monoMs()) {
+      deadlines.set(`idle:${id}`, at);
+      return;
+    }
     const { onIdle: then } = container.lifecycle;
     if (then === 'remove') remover.remove(id, 'idle').catch(() => {});
     else {

@@ -49,9 +49,10 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
   /** Waits for a turn before the engine, and creates the container; another port is taken as often as need be. */
   async function create(id: string, signal: AbortSignal): Promise<EngineContainer> {
     const turns = takeTurns(id, signal);
+    const strangers: number[] = [];
     try {
       await turns.take(false);
-      await avoidStrangersPorts(id);
+      await avoidStrangersPorts(id, strangers);
       signal.throwIfAborted();
       registry.move(id, 'creating');
       ledger.note(id, 'creating');
@@ -61,11 +62,13 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
         } catch (error) {
           const taken = error instanceof EngineError && error.kind === 'port_taken';
           if (!taken || tries > maxPortTries || signal.aborted) throw error;
-          rebind(id, error.hostPort ?? registry.get(id)!.ports[0]!.hostPort);
+          rebind(id, error.hostPort ?? registry.get(id)!.ports[0]!.hostPort, strangers);
         }
       }
     } finally {
       turns.release();
+      // Not before: two of them would be given out in turns for ever.
+      for (const port of strangers) ports.setAside(port);
     }
   }
 
@@ -131,22 +134,21 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
   }
 
   /** Before the engine is asked: its own refusal comes late, and only after it has created the container. */
-  async function avoidStrangersPorts(id: string): Promise<void> {
+  async function avoidStrangersPorts(id: string, strangers: number[]): Promise<void> {
     for (const { hostPort } of registry.get(id)!.ports) {
-      for (let port = hostPort; !(await reach.portIsFree(port)); ) port = rebind(id, port);
+      for (let port = hostPort; !(await reach.portIsFree(port)); ) port = rebind(id, port, strangers);
     }
   }
 
-  /** Gives the container another port in the place of one that a stranger holds. */
-  function rebind(id: string, strangers: number): number {
-    // Taken before the old one is set aside, so that a pool with nothing else says so.
+  /** Gives the container another port in the place of one that a stranger holds, and adds that to `strangers`. */
+  function rebind(id: string, taken: number, strangers: number[]): number {
     const next = ports.reserve();
     if (next === null) throw new EngineError('port_taken', 'no port of the range is free');
-    log.warn({ id, port: strangers, next }, 'a port of the range is held by another program; skipping it');
-    ports.setAside(strangers);
+    log.warn({ id, port: taken, next }, 'a port of the range is held by another program; skipping it');
+    strangers.push(taken);
     const bindings = registry
       .get(id)!
-      .ports.map((p) => (p.hostPort === strangers ? { ...p, hostPort: next } : p));
+      .ports.map((p) => (p.hostPort === taken ? { ...p, hostPort: next } : p));
     registry.amend(id, { ports: bindings });
     ledger.rebind(id, bindings);
     return next;

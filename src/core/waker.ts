@@ -72,7 +72,7 @@ export function createWaker(parts: Parts): Waker {
     const running = sleeps.get(id);
     if (running) return running;
     const container = registry.get(id);
-    if (!container || container.phase !== 'ready' || container.warm || !container.acknowledged) {
+    if (container?.phase !== 'ready' || container.warm || !container.acknowledged) {
       throw new SpawnerError('wrong_phase', 'only a container that is ready can be put to sleep');
     }
     // Committed before the engine is told, or a crash would read it as an exit (rule 2).

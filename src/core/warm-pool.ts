@@ -147,7 +147,8 @@ export function createWarmPool(
     } catch (error) {
       for (const { hostPort } of specification.ports) ports.release(hostPort);
       log.error({ err: error }, 'the ledger cannot be written; no warm container is started');
-      return pauseAfterFailure(entry.key);
+      pauseAfterFailure(entry.key);
+      return;
     }
     // Its life begins with the claim; until then its age is what counts.
     registry.add(

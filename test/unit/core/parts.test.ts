@@ -26,10 +26,13 @@ function container(id: string, user: string | null, phase: Phase = 'queued'): Co
     ref: null,
     refSinceMonoMs: 0,
     upstream: null,
-    acknowledged: false,
+    acknowledged: true,
     readyAtMs: null,
     expiresAtMonoMs: 0,
-    waking: false,
+    moving: null,
+    warm: false,
+    usedSinceMonoMs: 0,
+    lifecycle: entry('web').lifecycle,
   };
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { EngineContainer } from '../../../src/core/engine.ts';
 import { encodeLabels } from '../../../src/core/labels.ts';
+import { entry } from '../../support/core-harness.ts';
 import { type Known, type Observation, plan } from '../../../src/core/plan.ts';
 
 const identities = new Set(['ours', 'adopted']);
@@ -9,7 +10,16 @@ function known(...list: Partial<Known>[]) {
   if (list.length === 0) return known({});
   const map = new Map(
     list.map((k) => {
-      const full: Known = { id: 'a', phase: 'ready', ref: 'ref-a', waking: false, refSinceMonoMs: 0, ...k };
+      const full: Known = {
+        id: 'a',
+        phase: 'ready',
+        ref: 'ref-a',
+        moving: null,
+        warm: false,
+        spec: entry('web').spec,
+        refSinceMonoMs: 0,
+        ...k,
+      };
       return [full.id, full] as const;
     }),
   );
@@ -28,7 +38,7 @@ function seen(id: string, changes: Partial<EngineContainer> & { ledger?: string 
     configHash: 'h',
   };
   const labels = encodeLabels({ instance: 'i', ledger }, birth);
-  return { ref: `ref-${id}`, name: id, labels, state: 'running', exit: null, upstream: null, ...rest };
+  return { ref: `ref-${id}`, name: id, image: 'web', labels, state: 'running', exit: null, upstream: null, ...rest };
 }
 
 function observe(containers: EngineContainer[], changes: Partial<Observation> = {}): Observation {
@@ -95,6 +105,6 @@ describe('the plan', () => {
     ]);
     const asleep = known({ phase: 'asleep' });
     expect(plan(asleep, observe([seen('a')]), identities)).toEqual([{ do: 'revive', id: 'a' }]);
-    expect(plan(known({ phase: 'asleep', waking: true }), observe([seen('a')]), identities)).toEqual([]);
+    expect(plan(known({ phase: 'asleep', moving: 'waking' }), observe([seen('a')]), identities)).toEqual([]);
   });
 });

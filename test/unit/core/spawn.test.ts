@@ -121,6 +121,25 @@ describe('spawn and stop', () => {
     await h.core.commands.spawn({ imageKey: 'web', user: 'c' });
   });
 
+  test('where strangers hold every port that is left, a spawn says so, and they are tried again later', async () => {
+    await using h = await startCore({ maxContainers: 3 });
+    await h.core.commands.spawn({ imageKey: 'web', user: 'a' });
+    const strangers = [1, 2].map((n) => createServer().listen(h.portStart + n, '127.0.0.1'));
+    try {
+      await Promise.all(strangers.map((s) => new Promise((resolve) => s.once('listening', resolve))));
+      for (const user of ['b', 'c']) {
+        await expect(h.core.commands.spawn({ imageKey: 'web', user })).rejects.toMatchObject({
+          code: 'no_place',
+        });
+      }
+    } finally {
+      for (const stranger of strangers) stranger.close();
+    }
+    const later = ['b', 'c'].map((user) => h.core.commands.spawn({ imageKey: 'web', user }));
+    const offsets = (await Promise.all(later)).map((c) => c.ports[0]!.hostPort - h.portStart);
+    expect(offsets.sort()).toEqual([1, 2]);
+  });
+
   test('a port that only the engine finds taken is replaced, and the ledger knows the new one', async () => {
     await using h = await startCore();
     h.machine.failNext('create', new EngineError('port_taken', 'taken', { hostPort: h.portStart }));

@@ -24,6 +24,7 @@ const specification = (id: string, user: string | null = null): Specification =>
   configHash: 'hash',
   spec: entry('web', { spec: { environment: { A: 'ü"\u0001' } } }).spec,
   ready: entry('web').ready,
+  lifecycle: entry('web').lifecycle,
 });
 
 describe('the ledger', () => {
