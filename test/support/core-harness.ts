@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/core/clock.ts';
 import { type Core, type CoreOptions, createCore } from '../../src/core/core.ts';
-import type { ContainerSpec, ImageEntry, LifecycleSpec, ReadySpec, WarmSpec } from '../../src/core/image-entry.ts';
+import type {
+  ContainerSpec,
+  ImageEntry,
+  LifecycleSpec,
+  ReadySpec,
+  WarmSpec,
+} from '../../src/core/image-entry.ts';
 import type { Ledger } from '../../src/core/ledger.ts';
 import type { Log } from '../../src/core/log.ts';
 import { openLedger } from '../../src/ledger/sqlite.ts';
