@@ -52,7 +52,7 @@ describe('containers of the Docker engine', () => {
       stopGracePeriodMs: 2500,
       platform: `linux/${process.arch === 'arm64' ? 'arm64' : 'amd64'}`,
     });
-    const { ref } = await engine.create({ specification }, soon());
+    const { ref } = await engine.create({ specification, warm: false }, soon());
     const { Config, HostConfig, NetworkSettings } = await docker.getContainer(ref).inspect();
     const HostPort = String(specification.ports[0]!.hostPort);
     expect(NetworkSettings.Ports['80/tcp']).toEqual([{ HostIp: '127.0.0.1', HostPort }]);
@@ -78,7 +78,7 @@ describe('containers of the Docker engine', () => {
 
   test('cannot reach each other, while the host can reach them', async () => {
     const { engine } = newEngine();
-    const web = await engine.create({ specification: await specify({ image }) }, soon());
+    const web = await engine.create({ specification: await specify({ image }), warm: false }, soon());
     await eventually(async () =>
       expect((await fetch(`http://127.0.0.1:${web.upstream!.port}/`)).ok).toBe(true),
     );
@@ -89,7 +89,7 @@ describe('containers of the Docker engine', () => {
     const probe = `fetch('http://${address}/', { signal: AbortSignal.timeout(2000) })
       .then(() => console.log('reached'), () => console.log('blocked'))`;
     const other = await engine.create(
-      { specification: await specify({ image, command: ['node', '-e', probe] }) },
+      { specification: await specify({ image, command: ['node', '-e', probe] }), warm: false },
       soon(),
     );
     await eventually(async () =>
@@ -107,7 +107,7 @@ describe('containers of the Docker engine', () => {
         { type: 'volume', source: '', target: '/cache', readOnly: false },
       ],
     });
-    const { ref } = await engine.create({ specification }, soon());
+    const { ref } = await engine.create({ specification, warm: false }, soon());
     const { Mounts } = await docker.getContainer(ref).inspect();
     const anonymous = Mounts.find((mount) => mount.Destination === '/cache')!.Name!;
     await engine.remove(ref, { graceMs: null }, soon());
@@ -117,7 +117,8 @@ describe('containers of the Docker engine', () => {
 
   test('share one network, also when many are the first; it is made again when it was removed', async () => {
     const { engine, instance } = newEngine();
-    const create = async () => engine.create({ specification: await specify({ image }) }, soon());
+    const create = async () =>
+      engine.create({ specification: await specify({ image }), warm: false }, soon());
     const networks = async () =>
       (await docker.listNetworks()).filter((network) => network.Name === networkName(instance));
     const first = await Promise.all([create(), create(), create()]);
@@ -133,9 +134,9 @@ describe('containers of the Docker engine', () => {
     const { engine, instance } = newEngine();
     const foreign = await docker.createNetwork({ Name: networkName(instance) });
     try {
-      await expect(engine.create({ specification: await specify({ image }) }, soon())).rejects.toThrow(
-        'that this service has not made',
-      );
+      await expect(
+        engine.create({ specification: await specify({ image }), warm: false }, soon()),
+      ).rejects.toThrow('that this service has not made');
     } finally {
       await foreign.remove();
     }
@@ -151,7 +152,7 @@ describe('containers of the Docker engine', () => {
   ] as const)('with %s fail in the words of the engine, and leave nothing', async (_what, spec, words) => {
     const { engine } = newEngine();
     const specification = await specify({ image, ...spec });
-    await expect(engine.create({ specification }, soon())).rejects.toMatchObject({
+    await expect(engine.create({ specification, warm: false }, soon())).rejects.toMatchObject({
       kind: 'failed',
       message: expect.stringContaining(words),
     });
@@ -162,7 +163,7 @@ describe('containers of the Docker engine', () => {
     const { engine } = newEngine();
     const hungry = 'const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1));';
     const specification = await specify({ image, command: ['node', '-e', hungry] });
-    await engine.create({ specification }, soon());
+    await engine.create({ specification, warm: false }, soon());
     await eventually(async () =>
       expect(await engine.list({}, soon())).toMatchObject([
         { state: 'exited', exit: { code: 137, outOfMemory: true } },
@@ -174,7 +175,7 @@ describe('containers of the Docker engine', () => {
     const { engine } = newEngine();
     const chatty = 'console.log("x".repeat(300_000)); console.log("the end")';
     const specification = await specify({ image, command: ['node', '-e', chatty] });
-    const { ref } = await engine.create({ specification }, soon());
+    const { ref } = await engine.create({ specification, warm: false }, soon());
     await eventually(async () => {
       const text = await engine.logs(ref, { tailLines: 100 }, soon());
       expect(text).toMatch(/xxx\nthe end\n$/);

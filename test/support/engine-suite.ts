@@ -36,7 +36,7 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       await eventually(() => expect(events).toEqual([{ kind: 'open' }]));
       return { engine, events, watching };
     };
-    const create = (specification: Specification) => engine.create({ specification }, soon());
+    const create = (specification: Specification) => engine.create({ specification, warm: false }, soon());
 
     beforeAll(async () => {
       harness = await start();
@@ -62,7 +62,7 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       const { id, ports } = specification;
       expect(container).toMatchObject({ name: `spawned__${id}`, state: 'running', exit: null });
       expect(container.upstream).toEqual({ address: '127.0.0.1', port: ports[0]!.hostPort });
-      const { spec: _spec, ready: _ready, ...birth } = specification;
+      const { spec: _spec, ready: _ready, lifecycle: _lifecycle, ...birth } = specification;
       expect(decodeLabels(container.labels)).toEqual({ owner, birth });
       await serves(container);
       expect(await engine.list({}, soon())).toEqual([container]);
@@ -84,7 +84,7 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
     test('create tells its steps in order', async () => {
       const steps: CreateProgress['step'][] = [];
       const specification = await specify(harness.web);
-      await engine.create({ specification, onProgress: ({ step }) => steps.push(step) }, soon());
+      await engine.create({ specification, warm: false, onProgress: ({ step }) => steps.push(step) }, soon());
       expect(steps).toEqual(['creating', 'starting']);
     });
 
@@ -100,9 +100,15 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
     test('list gives the containers of this instance only, whichever ledger made them', async () => {
       const ours = await create(await specify(harness.web));
       const sameInstance = harness.engine({ ...owner, ledger: randomUUID() });
-      const older = await sameInstance.create({ specification: await specify(harness.web) }, soon());
+      const older = await sameInstance.create(
+        { specification: await specify(harness.web), warm: false },
+        soon(),
+      );
       const stranger = harness.engine(newOwner());
-      const theirs = await stranger.create({ specification: await specify(harness.web) }, soon());
+      const theirs = await stranger.create(
+        { specification: await specify(harness.web), warm: false },
+        soon(),
+      );
       const refs = (await engine.list({}, soon())).map((c) => c.ref);
       expect(refs.sort()).toEqual([ours.ref, older.ref].sort());
       expect((await stranger.list({}, soon())).map((c) => c.ref)).toEqual([theirs.ref]);
@@ -196,7 +202,7 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       const { engine, events, watching } = await watched(stop.signal);
       await create(await specify(harness.web));
       const specification = await specify(harness.web);
-      const { ref } = await engine.create({ specification }, soon());
+      const { ref } = await engine.create({ specification, warm: false }, soon());
       await engine.remove(ref, { graceMs: null }, soon());
       const about = { kind: 'container', ref, id: specification.id };
       await eventually(() =>
@@ -214,7 +220,7 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
     test('watch tells of a pause and its end', async () => {
       const stop = new AbortController();
       const { engine, events, watching } = await watched(stop.signal);
-      const { ref } = await engine.create({ specification: await specify(harness.web) }, soon());
+      const { ref } = await engine.create({ specification: await specify(harness.web), warm: false }, soon());
       await harness.pause(ref);
       await engine.wake(ref, soon());
       const changes = () => events.flatMap((event) => (event.kind === 'container' ? event.change : []));
@@ -266,7 +272,7 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       ] as const) {
         await expect(engine.check(signal)).rejects.toMatchObject({ kind });
         await expect(engine.list({}, signal)).rejects.toMatchObject({ kind });
-        await expect(engine.create({ specification }, signal)).rejects.toMatchObject({ kind });
+        await expect(engine.create({ specification, warm: false }, signal)).rejects.toMatchObject({ kind });
         await expect(engine.remove('x', { graceMs: null }, signal)).rejects.toMatchObject({ kind });
         await expect(engine.wake('x', signal)).rejects.toMatchObject({ kind });
         await expect(engine.logs('x', { tailLines: 1 }, signal)).rejects.toMatchObject({ kind });
@@ -289,6 +295,13 @@ export async function specify(spec: Partial<ContainerSpec>): Promise<Specificati
     ports: [{ name: 'web', port: 80, protocol: 'http', hostPort: await freePort() }],
     configHash: 'c0ffee',
     ready: { path: '/', statuses: [{ from: 200, to: 599 }], timeoutMs: 60_000 },
+    lifecycle: {
+      idleMs: null,
+      onIdle: 'remove',
+      idleIgnoresTunnels: false,
+      warnBeforeMs: 0,
+      maxLifetimeMs: 3_600_000,
+    },
     spec: { ...plainSpec, ...spec },
   };
 }

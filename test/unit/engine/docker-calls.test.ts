@@ -36,7 +36,8 @@ afterEach(() => docker.close());
 
 describe('create', () => {
   test('asks no more than is needed: the network once, then create and start', async () => {
-    for (let i = 0; i < 2; i++) await engine.create({ specification: await specify({}) }, soon());
+    for (let i = 0; i < 2; i++)
+      await engine.create({ specification: await specify({}), warm: false }, soon());
     const createAndStart = ['POST /containers/create', `POST /containers/${ref}/start`];
     expect(callNames()).toEqual(['GET /networks', ...createAndStart, ...createAndStart]);
   });
@@ -46,9 +47,9 @@ describe('create', () => {
       .set('GET /networks', json(200, [{ Name: 'docker-spawner-faults-2', Labels: {} }]))
       .set('POST /networks/create', json(201, { Id: 'n' }));
     const stop = new AbortController();
-    const gone = engine.create({ specification: await specify({}) }, stop.signal);
+    const gone = engine.create({ specification: await specify({}), warm: false }, stop.signal);
     const others = Array.from({ length: 5 }, async () =>
-      engine.create({ specification: await specify({}) }, soon()),
+      engine.create({ specification: await specify({}), warm: false }, soon()),
     );
     stop.abort();
     await expect(gone).rejects.toMatchObject({ kind: 'aborted' });
@@ -72,23 +73,25 @@ describe('create', () => {
         inTurn(json(200, []), json(200, [{ Name: 'docker-spawner-faults', Labels: networkLabels }])),
       )
       .set('POST /networks/create', json(409, { message: 'network already exists' }));
-    expect(await engine.create({ specification: await specify({}) }, soon())).toMatchObject({ ref });
+    expect(await engine.create({ specification: await specify({}), warm: false }, soon())).toMatchObject({
+      ref,
+    });
   });
 
   test('refuses a foreign network of that name, and tries again the next time', async () => {
     const foreign = json(200, [{ Name: 'docker-spawner-faults', Labels: null }]);
     const ours = json(200, [{ Name: 'docker-spawner-faults', Labels: networkLabels }]);
     docker.answers.set('GET /networks', inTurn(foreign, ours));
-    await expect(engine.create({ specification: await specify({}) }, soon())).rejects.toThrow(
+    await expect(engine.create({ specification: await specify({}), warm: false }, soon())).rejects.toThrow(
       'There is a network docker-spawner-faults that this service has not made',
     );
-    await engine.create({ specification: await specify({}) }, soon());
+    await engine.create({ specification: await specify({}), warm: false }, soon());
   });
 
   test('makes the network again when it was removed by hand', async () => {
     const missing = json(404, { message: 'network docker-spawner-faults not found' });
     docker.answers.set(`POST /containers/${ref}/start`, inTurn(missing, noContent));
-    await engine.create({ specification: await specify({}) }, soon());
+    await engine.create({ specification: await specify({}), warm: false }, soon());
     expect(callNames().filter((call) => /networks|DELETE/.test(call))).toEqual([
       'GET /networks',
       `DELETE /containers/${ref}`,
@@ -104,7 +107,7 @@ describe('create', () => {
       .set('POST /images/create', (response) => response.end(`${JSON.stringify(layer)}\r\n`));
     const steps: CreateProgress[] = [];
     const specification = await specify({ image: 'web' });
-    await engine.create({ specification, onProgress: (step) => steps.push(step) }, soon());
+    await engine.create({ specification, warm: false, onProgress: (step) => steps.push(step) }, soon());
     expect(steps).toEqual([
       { step: 'creating' },
       { step: 'pulling', currentBytes: 0, totalBytes: 0 },
@@ -121,7 +124,9 @@ describe('create', () => {
     ['in the stream', json(200, { error: 'pull access denied' })],
   ])('a pull that fails %s is image_missing', async (_how, answer) => {
     docker.answers.set('POST /containers/create', noImage).set('POST /images/create', answer);
-    await expect(engine.create({ specification: await specify({}) }, soon())).rejects.toMatchObject({
+    await expect(
+      engine.create({ specification: await specify({}), warm: false }, soon()),
+    ).rejects.toMatchObject({
       kind: 'image_missing',
       message: expect.stringContaining('pull access denied'),
     });
@@ -129,10 +134,13 @@ describe('create', () => {
 
   test('pulls first where the policy is always, and never where it is never', async () => {
     docker.answers.set('POST /images/create', json(200, { status: 'Image is up to date' }));
-    await engine.create({ specification: await specify({ pullPolicy: 'always' }) }, soon());
+    await engine.create({ specification: await specify({ pullPolicy: 'always' }), warm: false }, soon());
     expect(callNames()[0]).toBe('POST /images/create');
     docker.answers.set('POST /containers/create', noImage);
-    const never = engine.create({ specification: await specify({ pullPolicy: 'never' }) }, soon());
+    const never = engine.create(
+      { specification: await specify({ pullPolicy: 'never' }), warm: false },
+      soon(),
+    );
     await expect(never).rejects.toMatchObject({ kind: 'image_missing' });
     expect(callNames().filter((call) => call === 'POST /images/create')).toHaveLength(1);
   });
@@ -141,7 +149,7 @@ describe('create', () => {
     const message = 'OCI runtime create failed: bad TOKEN=hunter22 in process';
     docker.answers.set(`POST /containers/${ref}/start`, json(500, { message }));
     const specification = await specify({ environment: { TOKEN: 'hunter22' } });
-    await expect(engine.create({ specification }, soon())).rejects.toMatchObject({
+    await expect(engine.create({ specification, warm: false }, soon())).rejects.toMatchObject({
       kind: 'failed',
       message: 'Docker could not start a container: OCI runtime create failed: bad TOKEN=*** in process',
     });
@@ -152,7 +160,7 @@ describe('create', () => {
     docker.answers
       .set(`POST /containers/${ref}/start`, json(500, { message: 'the first reason' }))
       .set(`DELETE /containers/${ref}`, json(500, { message: 'device or resource busy' }));
-    await expect(engine.create({ specification: await specify({}) }, soon())).rejects.toThrow(
+    await expect(engine.create({ specification: await specify({}), warm: false }, soon())).rejects.toThrow(
       'the first reason',
     );
   });

@@ -38,7 +38,7 @@ describe('an engine that hangs', () => {
   const calls: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
     check: (signal) => engine.check(signal),
     list: (signal) => engine.list({}, signal),
-    create: async (signal) => engine.create({ specification: await specify({}) }, signal),
+    create: async (signal) => engine.create({ specification: await specify({}), warm: false }, signal),
     remove: (signal) => engine.remove('x', { graceMs: null }, signal),
     'remove with a grace': (signal) => engine.remove('x', { graceMs: 1000 }, signal),
     wake: (signal) => engine.wake('x', signal),
@@ -65,7 +65,7 @@ describe('an engine that hangs', () => {
   test('a create whose start hangs ends when its signal fires, and the container is removed then', async () => {
     docker.answers.delete(`POST /containers/${ref}/start`);
     const stop = new AbortController();
-    const creating = engine.create({ specification: await specify({}) }, stop.signal);
+    const creating = engine.create({ specification: await specify({}), warm: false }, stop.signal);
     await eventually(() => expect(callNames()).toContain(`POST /containers/${ref}/start`));
     stop.abort();
     await expect(creating).rejects.toMatchObject({ kind: 'aborted' });

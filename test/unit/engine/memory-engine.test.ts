@@ -36,9 +36,9 @@ describe('the knobs of the memory machine', () => {
     const engine = setUp();
     machine.failNext('create', new EngineError('failed', 'broken'));
     const specification = await specify({ image: 'idle' });
-    await expect(engine.create({ specification }, signal())).rejects.toThrow('broken');
+    await expect(engine.create({ specification, warm: false }, signal())).rejects.toThrow('broken');
     expect(machine.containers).toEqual([]);
-    await engine.create({ specification }, signal());
+    await engine.create({ specification, warm: false }, signal());
     expect(machine.calls.create).toBe(2);
   });
 
@@ -46,7 +46,7 @@ describe('the knobs of the memory machine', () => {
     const engine = setUp();
     machine.failNext('create', new EngineError('unreachable', 'lost'), 'after');
     await expect(
-      engine.create({ specification: await specify({ image: 'idle' }) }, signal()),
+      engine.create({ specification: await specify({ image: 'idle' }), warm: false }, signal()),
     ).rejects.toThrow('lost');
     expect(machine.containers).toHaveLength(1);
   });
@@ -55,8 +55,11 @@ describe('the knobs of the memory machine', () => {
     const engine = setUp();
     const hold = machine.hold('create');
     const stop = new AbortController();
-    const given = engine.create({ specification: await specify({ image: 'idle' }) }, stop.signal);
-    const kept = engine.create({ specification: await specify({ image: 'idle' }) }, signal());
+    const given = engine.create(
+      { specification: await specify({ image: 'idle' }), warm: false },
+      stop.signal,
+    );
+    const kept = engine.create({ specification: await specify({ image: 'idle' }), warm: false }, signal());
     await eventually(() => expect(hold.waiting()).toBe(2));
     stop.abort();
     await expect(given).rejects.toMatchObject({ kind: 'aborted' });
@@ -85,7 +88,7 @@ describe('the knobs of the memory machine', () => {
     );
     await eventually(() => expect(kinds).toEqual(['open']));
     machine.dropEvents(true);
-    await engine.create({ specification: await specify({ image: 'idle' }) }, signal());
+    await engine.create({ specification: await specify({ image: 'idle' }), warm: false }, signal());
     machine.emit('knobs', { kind: 'container', ref: 'r', id: 'i', change: 'paused' });
     expect(kinds).toEqual(['open', 'paused']);
     machine.endWatches();
@@ -95,7 +98,7 @@ describe('the knobs of the memory machine', () => {
   test('a container that never listens accepts connections and answers nothing', async () => {
     const engine = setUp();
     const { upstream } = await engine.create(
-      { specification: await specify({ image: 'never-listens' }) },
+      { specification: await specify({ image: 'never-listens' }), warm: false },
       signal(),
     );
     await expect(fetch(`http://127.0.0.1:${upstream!.port}/`)).rejects.toThrow('fetch failed');
@@ -104,7 +107,7 @@ describe('the knobs of the memory machine', () => {
   test('a container that is removed by hand gives its port back', async () => {
     const engine = setUp();
     const specification = await specify({ image: 'web' });
-    await engine.create({ specification }, signal());
+    await engine.create({ specification, warm: false }, signal());
     await machine.removeByHand(specification.id);
     await expect(fetch(`http://127.0.0.1:${specification.ports[0]!.hostPort}/`)).rejects.toThrow();
     expect(await freePort()).toBeGreaterThan(0);
