@@ -171,7 +171,12 @@ describe('settings that do not go together are refused', () => {
 });
 
 describe('the URL of a container', () => {
-  const from = { domain: 'example.com', proxy_listen: { host: '0.0.0.0', port: 8080 }, public_url: null };
+  const from = {
+    domain: 'example.com',
+    proxy_listen: { host: '0.0.0.0', port: 8080 },
+    tls_listen: null,
+    public_url: null,
+  };
   test('is made from the domain and the port of the proxy', () => {
     expect(publicUrlOf(from)).toBe('http://{id}.example.com:8080');
     expect(publicUrlOf(from, 41_000)).toBe('http://{id}.example.com:41000');
