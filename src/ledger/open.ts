@@ -57,5 +57,6 @@ export function explain(error: unknown, file: string): Error {
     return advice('the ledger cannot be written; make data_dir writable for this user');
   }
   if (code === 'ENOSPC') return advice('the disk is full; make room');
-  return advice(error.message);
+  // What neither SQLite nor the system says is a defect of ours, and keeps its own face.
+  return errcode === undefined && code?.startsWith('ERR_INVALID') ? error : advice(error.message);
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { EngineContainer } from '../../../src/core/engine.ts';
 import { encodeLabels } from '../../../src/core/labels.ts';
-import { entry } from '../../support/core-harness.ts';
 import { type Known, type Observation, plan } from '../../../src/core/plan.ts';
+import { entry } from '../../support/core-harness.ts';
 
 const identities = new Set(['ours', 'adopted']);
 
@@ -38,7 +38,16 @@ function seen(id: string, changes: Partial<EngineContainer> & { ledger?: string 
     configHash: 'h',
   };
   const labels = encodeLabels({ instance: 'i', ledger }, birth);
-  return { ref: `ref-${id}`, name: id, image: 'web', labels, state: 'running', exit: null, upstream: null, ...rest };
+  return {
+    ref: `ref-${id}`,
+    name: id,
+    image: 'web',
+    labels,
+    state: 'running',
+    exit: null,
+    upstream: null,
+    ...rest,
+  };
 }
 
 function observe(containers: EngineContainer[], changes: Partial<Observation> = {}): Observation {
