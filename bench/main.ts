@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { proxyBench } from './proxy.ts';
 import { coldSpawn } from './spawn.ts';
 
 /** `npm run bench -- NAME`: runs one set of measurements, prints it, and keeps it in bench/results/. */
@@ -11,7 +12,7 @@ export interface Report {
   readonly data: unknown;
 }
 
-const benches: Record<string, () => Promise<Report>> = { spawn: coldSpawn };
+const benches: Record<string, () => Promise<Report>> = { spawn: coldSpawn, proxy: proxyBench };
 
 const name = process.argv[2] ?? '';
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;

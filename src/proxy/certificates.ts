@@ -11,7 +11,14 @@ export interface CertificateFiles {
 
 interface Loaded {
   readonly names: readonly string[];
+  readonly pem: Pem;
   readonly context: SecureContext;
+}
+
+/** A certificate and its key as their files hold them. */
+export interface Pem {
+  readonly cert: Buffer;
+  readonly key: Buffer;
 }
 
 /** How often the files are looked at. Watching would miss the renamed links that renewal tools leave. */
@@ -22,6 +29,7 @@ export class Certificates {
   readonly #files: readonly CertificateFiles[];
   readonly #log: ProxyLog;
   readonly #pollMs: number;
+  readonly #listeners: ((first: Pem) => void)[] = [];
   #loaded: readonly Loaded[] = [];
   #stamps = '';
   #timer: NodeJS.Timeout | null = null;
@@ -38,6 +46,12 @@ export class Certificates {
     this.#stamps = await this.#readStamps();
     this.#loaded = await this.#load();
     this.#timer = setInterval(() => void this.#poll(), this.#pollMs).unref();
+  }
+
+  /** Calls back with the first certificate, for clients that name no server; now and after each change. */
+  onFirst(listener: (first: Pem) => void): void {
+    this.#listeners.push(listener);
+    listener(this.#loaded[0]!.pem);
   }
 
   close(): void {
@@ -64,6 +78,7 @@ export class Certificates {
       if (stamps === this.#stamps) return;
       this.#loaded = await this.#load();
       this.#stamps = stamps;
+      for (const listener of this.#listeners) listener(this.#loaded[0]!.pem);
     } catch (error) {
       this.#log.warn(
         { err: error },
@@ -86,7 +101,11 @@ export class Certificates {
 async function loadCertificate({ certFile, keyFile }: CertificateFiles): Promise<Loaded> {
   const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)]);
   try {
-    return { names: namesOf(new X509Certificate(cert)), context: createSecureContext({ cert, key }) };
+    return {
+      names: namesOf(new X509Certificate(cert)),
+      pem: { cert, key },
+      context: createSecureContext({ cert, key }),
+    };
   } catch (error) {
     throw new Error(`${certFile} and ${keyFile} are not a certificate and its key in PEM form`, {
       cause: error,

@@ -151,6 +151,7 @@ export class Listener {
         }
       },
     });
+    certificates.onFirst((pem) => server.setSecureContext(pem));
     server.on('secureConnection', (socket) => {
       socket.on('error', () => {});
       this.#guard(socket, () => {
