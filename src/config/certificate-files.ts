@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { childKey } from './source.ts';
 import { refuse, type Type, text } from './types.ts';
 
@@ -52,24 +53,31 @@ function problemWith({ certFile, keyFile }: CertificateFiles): string | null {
   } catch {
     return `${certFile} is no certificate in PEM form`;
   }
+  // PKCS #8, and the older form of OpenSSL.
+  if (/^-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED/m.test(key.toString('latin1'))) {
+    return `${keyFile} is locked with a passphrase; give a key without one`;
+  }
   let privateKey: KeyObject;
   try {
     privateKey = createPrivateKey(key);
-  } catch (error) {
-    const locked = error instanceof Error && 'code' in error && error.code === 'ERR_MISSING_PASSPHRASE';
-    // Nothing of the key itself may be in a message.
-    return locked
-      ? `${keyFile} is locked with a passphrase; give a key without one`
-      : `${keyFile} is no key in PEM form`;
+  } catch {
+    return `${keyFile} is no key in PEM form`;
   }
-  return certificate.checkPrivateKey(privateKey) ? null : `${keyFile} is not the key of ${certFile}`;
+  if (!certificate.checkPrivateKey(privateKey)) return `${keyFile} is not the key of ${certFile}`;
+  try {
+    // It also looks at the chain, and finds keys that are too short.
+    createSecureContext({ cert, key });
+    return null;
+  } catch (error) {
+    return `${certFile} cannot be used for https (${codeOf(error)}); have it made anew`;
+  }
 }
 
 function readOrProblem(path: string): Buffer | string {
   try {
     return readFileSync(path);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const code = codeOf(error);
     const reasons = new Map([
       ['ENOENT', `there is no file ${path}`],
       ['EACCES', `this user may not read ${path}`],
@@ -77,4 +85,8 @@ function readOrProblem(path: string): Buffer | string {
     ]);
     return reasons.get(code) ?? `${path} cannot be read (${code})`;
   }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'no reason given';
 }

@@ -68,7 +68,7 @@ export function lifecycleProblems(
 export function maxLifetimeProblem(maxLifetimeMs: number, lifetimeMs: number): string | null {
   if (maxLifetimeMs >= lifetimeMs) return null;
   const [most, life] = [durationText(maxLifetimeMs), durationText(lifetimeMs)];
-  return `\`max_lifetime\` (${most}) is shorter than \`docker_timeout\` (${life}), which it extends; raise it`;
+  return `\`max_lifetime\` (${most}) is shorter than \`docker_timeout\` (${life}), which it extends; raise it, or lower \`docker_timeout\``;
 }
 
 function lifeTooLong(
@@ -103,7 +103,7 @@ function warmWithUser({ warm }: EntryValues, spec: ContainerSpec): LifecycleProb
   const names = unknown.map((name) => `\`{${name}}\``).join(' and ');
   const message =
     `this entry uses ${names}, which nobody knows when a warm container is made; ` +
-    'take it out and deliver it by `on_claim`, or remove `warm`';
+    'deliver that by `on_claim` instead, or remove `warm`';
   return { word: 'warm', message };
 }
 

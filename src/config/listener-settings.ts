@@ -45,6 +45,6 @@ export const listenerSettings = {
     logFile,
     null,
     null,
-    'a file to which the proxy adds a line of JSON for each request, or `-` for standard output',
+    'a file to which the proxy adds a line of JSON for each request, or `stdout`',
   ),
 } as const;

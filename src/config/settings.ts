@@ -112,7 +112,7 @@ export const settings = {
     scalarType('a URL such as https://{id}.example.com, without a path', parsePublicUrl),
     null,
     null,
-    'how the URL of a container is built; made from `domain` and `proxy_listen` where it is not set',
+    'how the URL of a container is built; not set: made from `domain` and `tls_listen` or `proxy_listen`',
   ),
   api_hosts: setting<readonly string[]>(
     list(scalarType('a host name or IP address without port', parseHost)),
