@@ -56,7 +56,7 @@ export async function startService(
       env: options.env,
       log,
     });
-    const info = await engine.check(deadline(engineDeadlinesMs.check, ending.signal));
+    const info = await engine.check(deadline(systemClock, engineDeadlinesMs.check, ending.signal));
     log.info({ engine: info.name, version: info.version }, 'the engine answers');
 
     // The ports are part of the containers' URLs, and they may be any free ones.

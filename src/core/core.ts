@@ -59,7 +59,7 @@ export interface Core {
 }
 
 export function createCore(options: CoreOptions): Core {
-  const { engine, ledger, clock, log } = options;
+  const { ledger, clock, log } = options;
   const closing = new AbortController();
   const hostOf = (id: string) => `${id}.${options.domain}`;
   const registry = createRegistry(hostOf);
@@ -110,7 +110,7 @@ export function createCore(options: CoreOptions): Core {
       spawn: async (request) => (await spawner.spawn({ ...request, early: false })).container,
       async stop(id) {
         known(id);
-        await whileEngineAnswers(engine, remover.remove(id, 'asked'), closing.signal).catch((error) => {
+        await whileEngineAnswers(parts, remover.remove(id, 'asked')).catch((error) => {
           throw fromEngineError(error);
         });
       },

@@ -75,7 +75,7 @@ export function createReconciler(
   async function survey(unwatched: boolean): Promise<void> {
     const askedAtMonoMs = clock.monoMs();
     try {
-      const containers = await engine.list({}, deadline(engineDeadlinesMs.list, closing));
+      const containers = await engine.list({}, deadline(clock, engineDeadlinesMs.list, closing));
       await act({ containers, scope: null, askedAtMonoMs, unwatched });
     } catch (error) {
       if (!closing.aborted)
@@ -96,7 +96,7 @@ export function createReconciler(
         state.again = false;
         const askedAtMonoMs = clock.monoMs();
         try {
-          const containers = await engine.list({ id }, deadline(engineDeadlinesMs.list, closing));
+          const containers = await engine.list({ id }, deadline(clock, engineDeadlinesMs.list, closing));
           await act({ containers, scope: id, askedAtMonoMs, unwatched: false });
         } catch (error) {
           if (!closing.aborted) log.debug({ id, err: error }, 'could not look at the container');
@@ -120,7 +120,11 @@ export function createReconciler(
     switch (action.do) {
       case 'discard':
         log.warn({ id: action.id, ref: action.ref }, 'removing a container of ours that nobody was told of');
-        return engine.remove(action.ref, { graceMs: null }, deadline(engineDeadlinesMs.remove, closing));
+        return engine.remove(
+          action.ref,
+          { graceMs: null },
+          deadline(clock, engineDeadlinesMs.remove, closing),
+        );
       case 'end':
         return remover.remove(action.id, action.reason);
       case 'recycle':
@@ -142,7 +146,7 @@ export function createReconciler(
   async function startEnded(id: string, reason: string): Promise<StartEnded> {
     if (reason === 'lost')
       return new StartEnded('the container was removed by somebody else before it was ready');
-    const [seen] = await engine.list({ id }, deadline(engineDeadlinesMs.list, closing));
+    const [seen] = await engine.list({ id }, deadline(clock, engineDeadlinesMs.list, closing));
     const how = seen?.exit?.outOfMemory
       ? 'was out of memory'
       : `ended with exit code ${seen?.exit?.code ?? '?'}`;

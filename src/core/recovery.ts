@@ -38,7 +38,7 @@ export async function recover(
 ): Promise<void> {
   const { registry, ledger, engine, ports, clock, log, closing } = parts;
   const askedAtMonoMs = clock.monoMs();
-  const containers = await engine.list({}, deadline(engineDeadlinesMs.list, closing));
+  const containers = await engine.list({}, deadline(clock, engineDeadlinesMs.list, closing));
   settleOwnership(parts, containers, options);
 
   // By the name too: an image that was committed from one of ours carries our labels into what others run from it.
@@ -60,7 +60,7 @@ export async function recover(
     }
   }
   // Before the API opens, so that nobody meets a place that only a dead attempt still holds; but not for ever.
-  const limit = deadline(unfinishedWaitMs, closing);
+  const limit = deadline(clock, unfinishedWaitMs, closing);
   const act = reconciler.act({ containers, scope: null, askedAtMonoMs, unwatched: true });
   const over = new Promise((resolve) => limit.addEventListener('abort', resolve, { once: true }));
   await Promise.race([Promise.all([act, ...unfinished]), over]);
@@ -142,9 +142,10 @@ async function startOver(
   id: string,
   starter: Starter,
 ): Promise<void> {
-  const { engine, log, closing } = parts;
+  const { engine, clock, log, closing } = parts;
   try {
-    if (seen) await engine.remove(seen.ref, { graceMs: null }, deadline(engineDeadlinesMs.remove, closing));
+    if (seen)
+      await engine.remove(seen.ref, { graceMs: null }, deadline(clock, engineDeadlinesMs.remove, closing));
   } catch (error) {
     log.warn({ id, err: error }, 'could not remove what an unfinished start has left');
   }

@@ -63,7 +63,7 @@ export function createRemover(parts: Parts, onUncertain: (id: string) => void): 
     const container = registry.get(id)!;
     const refs = container.ref === null ? await refsOf(id) : [container.ref];
     const graceMs = container.acknowledged ? container.spec.stopGracePeriodMs : null;
-    const signal = deadline(engineDeadlinesMs.remove + (graceMs ?? 0), closing);
+    const signal = deadline(clock, engineDeadlinesMs.remove + (graceMs ?? 0), closing);
     await Promise.all([traffic.release(id), ...refs.map((ref) => engine.remove(ref, { graceMs }, signal))]);
     commit(id, () => ledger.forget(id, container.reason ?? 'failed'));
     registry.move(id, 'gone');
@@ -81,7 +81,7 @@ export function createRemover(parts: Parts, onUncertain: (id: string) => void): 
   }
 
   async function refsOf(id: string): Promise<string[]> {
-    const found = await engine.list({ id }, deadline(engineDeadlinesMs.list, closing));
+    const found = await engine.list({ id }, deadline(clock, engineDeadlinesMs.list, closing));
     return found.filter((c) => belongsTo(c.labels, ledger.identities())).map((c) => c.ref);
   }
 

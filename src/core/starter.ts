@@ -75,7 +75,7 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
   async function ask(id: string, signal: AbortSignal, turns: Turns): Promise<EngineContainer> {
     const away = new AbortController();
     engine
-      .check(deadline(engineDeadlinesMs.check, closing))
+      .check(deadline(clock, engineDeadlinesMs.check, closing))
       .catch((error) => away.abort(engineUnavailable(error)));
     const container = registry.get(id)!;
     try {
@@ -91,7 +91,7 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
             tellPull(container, progress.currentBytes, progress.totalBytes);
           },
         },
-        deadline(engineDeadlinesMs.create, signal, away.signal, closing),
+        deadline(clock, engineDeadlinesMs.create, signal, away.signal, closing),
       );
     } catch (error) {
       throw away.signal.aborted ? away.signal.reason : error;
@@ -194,7 +194,7 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
   async function lastWords(id: string): Promise<string> {
     const ref = registry.get(id)?.ref;
     if (!ref) return '';
-    const limit = deadline(engineDeadlinesMs.logs, closing);
+    const limit = deadline(clock, engineDeadlinesMs.logs, closing);
     const lines = await engine.logs(ref, { tailLines: 5 }, limit).catch(() => '');
     const text = lines
       .trim()

@@ -49,7 +49,7 @@ export function createWaker(parts: Parts): Waker {
     registry.amend(id, { moving: 'waking' });
     try {
       note(id, 'waking');
-      const awake = await engine.wake(container.ref!, deadline(engineDeadlinesMs.wake, closing));
+      const awake = await engine.wake(container.ref!, deadline(clock, engineDeadlinesMs.wake, closing));
       const target = { upstream: awake.upstream!, host: parts.hostOf(id), ready: container.ready };
       if (!(await untilReady(target, { clock, reach }, closing))) {
         throw new SpawnerError(
@@ -90,7 +90,7 @@ export function createWaker(parts: Parts): Waker {
       // First the tunnels: the kernel goes on accepting for a paused container, and nobody would answer.
       await traffic.quiesce(id);
       const graceMs = mode === 'stop' ? (spec.stopGracePeriodMs ?? stopGraceMs) : null;
-      const limit = deadline(engineDeadlinesMs.wake + (graceMs ?? 0), closing);
+      const limit = deadline(clock, engineDeadlinesMs.wake + (graceMs ?? 0), closing);
       await engine.sleep(ref!, { mode, graceMs }, limit);
     } catch (error) {
       // It stays asleep for us: the next request wakes it, whatever the engine has done.

@@ -104,7 +104,7 @@ export function createWarmPool(
     const { exitCode, output } = await engine.exec(
       container.ref!,
       { command: onClaim.command, input: `${JSON.stringify(Object.fromEntries(values))}\n` },
-      deadline(onClaim.timeoutMs, closing),
+      deadline(clock, onClaim.timeoutMs, closing),
     );
     if (exitCode !== 0)
       throw new Error(`on_claim ended with exit code ${exitCode}: ${output.trim().slice(-300)}`);
@@ -114,7 +114,7 @@ export function createWarmPool(
   async function rename(id: string): Promise<void> {
     const ref = registry.get(id)?.ref;
     if (!ref) return;
-    await engine.rename(ref, id, deadline(engineDeadlinesMs.remove, closing)).catch((error) => {
+    await engine.rename(ref, id, deadline(clock, engineDeadlinesMs.remove, closing)).catch((error) => {
       if (registry.get(id)) log.debug({ id, err: error }, 'could not rename the claimed container');
     });
   }
