@@ -14,7 +14,7 @@ const leastMs = 250;
 export const proxyLimitSettings = {
   proxy_head_size: bytes(1024, 32 * 1024, 'longest head of a request or response'),
   proxy_target_size: bytes(256, 16 * 1024, 'longest request target (path and query)'),
-  proxy_field_count: count(10, 100, 'most header fields in a request or response'),
+  proxy_field_count: count(10, 100, 'most header fields in a request or response', 10_000),
   proxy_body_size: bytesOrNoLimit(0, 'longest request body; 0: no limit'),
   proxy_chunk_extension_size: bytes(1, 256, 'longest extension of a single chunk'),
   proxy_trailer_size: bytes(2, 4096, 'longest trailer section after a chunked body'),
@@ -95,8 +95,8 @@ function bytesOrNoLimit(value: number, description: string) {
   return setting(size(1, { orZero: true }), sizeText(value), value, description);
 }
 
-function count(min: number, value: number, description: string) {
-  return setting(integer(min, 1_000_000), String(value), value, description);
+function count(min: number, value: number, description: string, max = 1_000_000) {
+  return setting(integer(min, max), String(value), value, description);
 }
 
 function time(value: number, description: string) {

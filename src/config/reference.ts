@@ -80,8 +80,8 @@ const lifeCycle = `### Idle, asleep and warm containers
 
 A container ends after its \`docker_timeout\`, which callers may extend up to \`max_lifetime\`, whether it is used,
 idle or asleep. An open request and an open WebSocket are activity. After \`idle_timeout\` without any it is
-removed, or sleeps: stopped, which frees its memory, or paused, which wakes faster. Asleep it keeps its id, URL,
-place and volumes, and the next request wakes it.
+removed, or sleeps: stopped, which frees its memory and loses what was in it (\`tmpfs\` too), or paused, which
+wakes faster. Asleep it keeps its id, URL, place, files and volumes, and the next request wakes it.
 
 Of an entry with \`warm\`, that many containers are kept ready, and a spawn takes one at once. They take places,
 and give way when users need them; they are replaced when what the entry says of its containers changes, which

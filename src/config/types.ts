@@ -115,7 +115,8 @@ export function size(
   const least = minBytes > 1 ? `, at least ${sizeText(minBytes)}` : '';
   const most = options.maxBytes === undefined ? '' : `, at most ${sizeText(maxBytes)}`;
   const zero = options.orZero ? ', or 0 for no limit' : '';
-  return scalarType(`a size such as 512m${least}${most}${zero}`, (value) => {
+  const example = maxBytes < parseSizeBytes('512m')! ? '64k' : '512m';
+  return scalarType(`a size such as ${example}${least}${most}${zero}`, (value) => {
     const bytes = parseSizeBytes(value);
     if (bytes === undefined) return undefined;
     return (bytes >= minBytes && bytes <= maxBytes) || (options.orZero && bytes === 0) ? bytes : undefined;
