@@ -1,5 +1,6 @@
 import { createApi } from './api/server.ts';
 import type { Configuration } from './config/load.ts';
+import { proxyLimitsOf } from './config/proxy-settings.ts';
 import { publicUrlOf, redirectPortOf, type Settings } from './config/settings.ts';
 import { systemClock } from './core/clock.ts';
 import { type Core, createCore } from './core/core.ts';
@@ -79,6 +80,7 @@ export async function startService(
     });
     const proxy = createProxy({ waist: waistOf(core, settings.domain), log, ...proxySettings(settings) });
     closers.push(() => core.close());
+    closers.push(() => proxy.drain(drainMs));
 
     await core.start();
     const { tls_listen: tlsListen } = settings;
@@ -91,8 +93,6 @@ export async function startService(
       proxy.listen(where, redirectToHttpsPort === null ? {} : { redirectToHttpsPort }),
     );
     ports.proxy = proxyAddress.port;
-    closers.push(() => proxy.drain(drainMs));
-
     const api = createApi({
       commands: core.commands,
       withUsers: settings.with_users,
@@ -134,29 +134,7 @@ function coreSettings(settings: Settings) {
 function proxySettings(settings: Settings) {
   const { access_log: accessLog } = settings;
   return {
-    limits: {
-      headBytes: settings.proxy_head_size,
-      targetBytes: settings.proxy_target_size,
-      fieldCount: settings.proxy_field_count,
-      bodyBytes: settings.proxy_body_size,
-      chunkExtensionBytes: settings.proxy_chunk_extension_size,
-      trailerBytes: settings.proxy_trailer_size,
-      clientConnections: settings.proxy_client_connections,
-      clientConnectionsPerAddress: settings.proxy_client_connections_per_address,
-      upstreamConnections: settings.proxy_upstream_connections,
-      upstreamConnectionsPerContainer: settings.proxy_upstream_connections_per_container,
-      idleUpstreamConnections: settings.proxy_idle_upstream_connections,
-      requestHeadMs: settings.proxy_request_head_timeout,
-      idleMs: settings.proxy_idle_timeout,
-      connectMs: settings.proxy_connect_timeout,
-      responseHeadMs: settings.proxy_response_head_timeout,
-      stalledBodyMs: settings.proxy_stalled_body_timeout,
-      quietResponseMs: settings.proxy_quiet_response_timeout,
-      upstreamIdleMs: settings.proxy_upstream_idle_timeout,
-      tunnelIdleMs: settings.proxy_tunnel_idle_timeout,
-      lingerMs: settings.proxy_linger_timeout,
-      holdTimeoutMs: settings.hold_timeout,
-    },
+    limits: proxyLimitsOf(settings),
     trustedProxies: settings.trusted_proxies,
     proxyProtocolFrom: settings.proxy_protocol_from,
     certificates: settings.tls_certificates,

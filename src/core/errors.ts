@@ -25,6 +25,7 @@ export const errorTable = {
   key_reused: { status: 422, title: 'The Idempotency-Key came with another request before' },
   queue_full: { status: 429, title: 'Too many requests wait for the engine' },
   internal: { status: 500, title: 'Something went wrong in the service' },
+  on_claim_failed: { status: 500, title: 'The set-up of the container for its user failed' },
   engine_failed: { status: 500, title: 'The engine could not do what was asked' },
   image_missing: { status: 500, title: 'The image is not there and could not be pulled' },
   exited_early: { status: 500, title: 'The container ended before it was ready' },

@@ -6,7 +6,7 @@
 /** One key of `container_images`. */
 export interface ImageEntry {
   readonly key: string;
-  /** SHA-256 in hexadecimal over everything below: tells whether a container was made from this very entry. */
+  /** SHA-256 in hexadecimal over what is fixed at a container's birth: tells whether it was made from this entry. */
   readonly configHash: string;
   readonly spec: ContainerSpec;
   readonly ports: readonly PortSpec[];

@@ -3,6 +3,7 @@ import type { Container } from './container.ts';
 import { type EngineContainer, EngineError } from './engine.ts';
 import { deadline, engineDeadlinesMs, engineUnavailable, fromEngineError } from './engine-calls.ts';
 import { SpawnerError } from './errors.ts';
+import { OnClaimFailed, runOnClaim } from './on-claim.ts';
 import type { Parts } from './parts.ts';
 import { untilReady } from './readiness.ts';
 import type { Remover } from './remover.ts';
@@ -22,7 +23,8 @@ export interface Starter {
 
 /** `look` asks the reconciler to compare this container with the engine's view of it now. */
 export function createStarter(parts: Parts, remover: Remover, look: (id: string) => void): Starter {
-  const { registry, ledger, engine, reach, ports, queue, events, starts, clock, log, closing } = parts;
+  const { registry, ledger, engine, reach, ports, queue, events, starts, images, clock, log, closing } =
+    parts;
 
   async function run(id: string, signal: AbortSignal, markCreated: () => void): Promise<Container> {
     try {
@@ -32,6 +34,7 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
       registry.move(id, 'starting', { ref: created.ref, refSinceMonoMs, upstream: created.upstream });
       ledger.note(id, 'starting');
       await awaitReady(id, signal);
+      await untilAbort(setUp(id), signal);
       const readyAtMs = Math.floor(clock.wallMs());
       ledger.becomeReady(id, readyAtMs);
       const { warm, imageKey } = registry.get(id)!;
@@ -171,6 +174,13 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
     );
   }
 
+  /** A warm one is nobody's yet: it is set up when it is claimed. */
+  async function setUp(id: string): Promise<void> {
+    const container = registry.get(id)!;
+    const entry = images.get(container.imageKey);
+    if (entry && !container.warm) await runOnClaim(parts, container, entry);
+  }
+
   /** Events are hints, and may be lost: an exit is looked for as well. */
   async function keepLooking(id: string, over: AbortSignal): Promise<void> {
     for (;;) {
@@ -188,6 +198,7 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
     if (error instanceof SpawnerError && error.code === 'not_ready') {
       return new SpawnerError('not_ready', error.message + (await lastWords(id)));
     }
+    if (error instanceof OnClaimFailed) return new SpawnerError('on_claim_failed', error.message);
     return fromEngineError(error);
   }
 

@@ -3,8 +3,8 @@ import type { Container } from './container.ts';
 import { deadline, engineDeadlinesMs } from './engine-calls.ts';
 import type { ImageEntry } from './image-entry.ts';
 import type { IdempotencyKey } from './ledger.ts';
+import { runOnClaim } from './on-claim.ts';
 import type { Parts } from './parts.ts';
-import { fillText, placeholderValues } from './placeholders.ts';
 import type { Remover } from './remover.ts';
 import { ledgerFailed } from './spawner.ts';
 import type { Starter } from './starter.ts';
@@ -78,7 +78,7 @@ export function createWarmPool(
     fill();
     try {
       ledger.claim(id, { user, createdAtMs, expiresAtMs, idempotency });
-      await tell(registry.get(id)!, entry);
+      await runOnClaim(parts, registry.get(id)!, entry);
       if (registry.get(id)?.phase !== 'ready') return null;
       ledger.acknowledge(id);
     } catch (error) {
@@ -90,24 +90,6 @@ export function createWarmPool(
     void rename(id);
     log.info({ id, image: entry.key }, 'claimed');
     return registry.amend(id, { acknowledged: true });
-  }
-
-  /** Delivers what differs for this user. */
-  async function tell(container: Container, { warm: { onClaim } }: ImageEntry): Promise<void> {
-    if (!onClaim) return;
-    const where = { domain: parts.domain, url: parts.urlOf(container.id) };
-    const known = { ...placeholderValues(container, where), user_id: container.user ?? '' };
-    const values = Object.entries(onClaim.values).map(([name, template]) => [
-      name,
-      fillText(template, known),
-    ]);
-    const { exitCode, output } = await engine.exec(
-      container.ref!,
-      { command: onClaim.command, input: `${JSON.stringify(Object.fromEntries(values))}\n` },
-      deadline(clock, onClaim.timeoutMs, closing),
-    );
-    if (exitCode !== 0)
-      throw new Error(`on_claim ended with exit code ${exitCode}: ${output.trim().slice(-300)}`);
   }
 
   /** For people who look at the engine; nothing of ours goes by the name. */

@@ -81,6 +81,18 @@ describe('warm containers', () => {
     ]);
   });
 
+  test('a container that nobody kept warm is set up in the same way before its user hears of it', async () => {
+    const onClaim = { command: ['/claim'], values: { TEAM: '{user_id}' }, timeoutMs: 1000 };
+    await using h = await startCore({ images: warm(0, { warm: { onClaim } }) });
+    await h.core.commands.spawn({ imageKey: 'web', user: 'alice' });
+    expect(h.machine.execs).toMatchObject([{ command: ['/claim'], input: '{"TEAM":"alice"}\n' }]);
+    h.machine.failNext('exec', new EngineError('failed', 'no such file'));
+    await expect(h.core.commands.spawn({ imageKey: 'web', user: 'bob' })).rejects.toMatchObject({
+      status: 500,
+    });
+    await eventually(() => expect(h.machine.containers).toHaveLength(1));
+  });
+
   test.each(['fails', 'hangs'])('one whose on_claim %s is removed, and the next is taken', async (how) => {
     const onClaim = { command: ['/claim'], values: {}, timeoutMs: 150 };
     await using h = await startCore({ images: warm(2, { warm: { onClaim } }) });
