@@ -1,9 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Specification } from '../../src/core/container.ts';
 import type { CreateProgress, Engine, EngineContainer, EngineEvent } from '../../src/core/engine.ts';
-import type { ContainerSpec } from '../../src/core/image-entry.ts';
+import type { ContainerSpec, LifecycleSpec } from '../../src/core/image-entry.ts';
 import { decodeLabels, labels } from '../../src/core/labels.ts';
 import { eventually } from './eventually.ts';
 
@@ -13,6 +14,8 @@ export interface EngineHarness {
   /** What to run for a container that serves; one that writes `line 1` to `line 5`, then exits with 3. */
   readonly web: Partial<ContainerSpec>;
   readonly exits: Partial<ContainerSpec>;
+  /** What to run in `web` for a command that writes what it reads, then `end`, and exits with 7. */
+  readonly copy: readonly string[];
   pause(ref: string): Promise<void>;
   /** Ends everything that instances whose name begins with `prefix` have left. */
   cleanUp(prefix: string): Promise<void>;
@@ -60,7 +63,8 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       const specification = await specify(harness.web);
       const container = await create(specification);
       const { id, ports } = specification;
-      expect(container).toMatchObject({ name: `spawned__${id}`, state: 'running', exit: null });
+      const image = harness.web.image;
+      expect(container).toMatchObject({ name: `spawned__${id}`, image, state: 'running', exit: null });
       expect(container.upstream).toEqual({ address: '127.0.0.1', port: ports[0]!.hostPort });
       const { spec: _spec, ready: _ready, lifecycle: _lifecycle, ...birth } = specification;
       expect(decodeLabels(container.labels)).toEqual({ owner, birth });
@@ -86,6 +90,23 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       const specification = await specify(harness.web);
       await engine.create({ specification, warm: false, onProgress: ({ step }) => steps.push(step) }, soon());
       expect(steps).toEqual(['creating', 'starting']);
+    });
+
+    test('create waits for its turn before there is a container', async () => {
+      const { promise: turn, resolve } = Promise.withResolvers<void>();
+      let asked = 0;
+      const beforeCreate = async () => {
+        asked++;
+        await turn;
+      };
+      const specification = await specify(harness.web);
+      const creating = engine.create({ specification, warm: false, beforeCreate }, soon());
+      await eventually(() => expect(asked).toBe(1));
+      expect(await engine.list({}, soon())).toEqual([]);
+      resolve();
+      const created = await creating;
+      expect(await engine.list({}, soon())).toEqual([created]);
+      expect(asked).toBe(1);
     });
 
     test('containers that are created at once all run', async () => {
@@ -249,6 +270,96 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       expect(await engine.wake(created.ref, soon())).toEqual(created);
     });
 
+    test('one that sleeps stopped has given its port back, and wakes with it', async () => {
+      const created = await create(await specify(harness.web));
+      await serves(created);
+      const stop = () => engine.sleep(created.ref, { mode: 'stop', graceMs: 500 }, soon());
+      await stop();
+      await stop();
+      const [asleep] = await engine.list({}, soon());
+      expect(asleep).toMatchObject({ ref: created.ref, name: created.name, state: 'exited', upstream: null });
+      const holder = createServer().listen(created.upstream!.port, '127.0.0.1');
+      try {
+        await once(holder, 'listening');
+        await expect(engine.wake(created.ref, soon())).rejects.toMatchObject({
+          kind: 'port_taken',
+          hostPort: created.upstream!.port,
+        });
+        expect(await engine.list({}, soon())).toMatchObject([{ ref: created.ref, upstream: null }]);
+      } finally {
+        await new Promise((closed) => holder.close(closed));
+      }
+      expect(await engine.wake(created.ref, soon())).toEqual(created);
+      await serves(created);
+    });
+
+    test('one that sleeps paused answers when it is awake', async () => {
+      const created = await create(await specify(harness.web));
+      await serves(created);
+      const pause = () => engine.sleep(created.ref, { mode: 'pause', graceMs: null }, soon());
+      await pause();
+      await pause();
+      expect(await engine.list({}, soon())).toMatchObject([{ state: 'paused', upstream: null }]);
+      let answered = false;
+      const waiting = serves(created).then(() => {
+        answered = true;
+      });
+      expect((await engine.list({}, soon())).length).toBe(1);
+      expect(answered).toBe(false);
+      expect(await engine.wake(created.ref, soon())).toEqual(created);
+      await waiting;
+    });
+
+    test('a paused one can be stopped, and a stopped one is not paused', async () => {
+      const { ref } = await create(await specify(harness.web));
+      await engine.sleep(ref, { mode: 'pause', graceMs: null }, soon());
+      await engine.sleep(ref, { mode: 'stop', graceMs: 500 }, soon());
+      expect(await engine.list({}, soon())).toMatchObject([{ ref, state: 'exited' }]);
+      await engine.sleep(ref, { mode: 'pause', graceMs: null }, soon());
+      expect(await engine.list({}, soon())).toMatchObject([{ ref, state: 'exited' }]);
+    });
+
+    test('a warm container has a name of its own until it is renamed; twice is no error', async () => {
+      const specification = await specify(harness.web);
+      const { id } = specification;
+      const warm = await engine.create({ specification, warm: true }, soon());
+      expect(warm.name).toBe(`spawned__warm-${id}`);
+      await engine.rename(warm.ref, id, soon());
+      await engine.rename(warm.ref, id, soon());
+      expect(await engine.list({}, soon())).toEqual([{ ...warm, name: `spawned__${id}` }]);
+    });
+
+    test('a name that another container has is not given away', async () => {
+      const first = await specify(harness.web);
+      await create(first);
+      const { ref } = await create(await specify(harness.web));
+      await expect(engine.rename(ref, first.id, soon())).rejects.toMatchObject({ kind: 'failed' });
+    });
+
+    test('exec gives a command its input and its end, and tells what it wrote and how it ended', async () => {
+      const { ref } = await create(await specify(harness.web));
+      const run = (input: string) => engine.exec(ref, { command: harness.copy, input }, soon());
+      expect(await run('{"user":"Zoë"}\n')).toEqual({ exitCode: 7, output: '{"user":"Zoë"}\nend' });
+      expect(await run('')).toEqual({ exitCode: 7, output: 'end' });
+    });
+
+    test('exec takes a long input, and keeps the end of a long output', async () => {
+      const { ref } = await create(await specify(harness.web));
+      const input = 'x'.repeat(1_000_000);
+      const { exitCode, output } = await engine.exec(ref, { command: harness.copy, input }, soon());
+      expect(exitCode).toBe(7);
+      expect(output).toBe(`${'x'.repeat(4093)}end`);
+    });
+
+    test('nothing is run in a container that sleeps', async () => {
+      const { ref } = await create(await specify(harness.web));
+      const run = () => engine.exec(ref, { command: harness.copy, input: '' }, soon());
+      await engine.sleep(ref, { mode: 'pause', graceMs: null }, soon());
+      await expect(run()).rejects.toMatchObject({ kind: 'failed' });
+      await engine.sleep(ref, { mode: 'stop', graceMs: 500 }, soon());
+      await expect(run()).rejects.toMatchObject({ kind: 'failed' });
+    });
+
     test('logs gives the last lines', async () => {
       const { ref } = await create(await specify(harness.exits));
       await eventually(async () =>
@@ -259,7 +370,14 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
     test('a container that is not there is not_found', async () => {
       const none = 'f'.repeat(64);
       await expect(engine.wake(none, soon())).rejects.toMatchObject({ kind: 'not_found' });
-      await expect(engine.logs(none, { tailLines: 5 }, soon())).rejects.toMatchObject({ kind: 'not_found' });
+      const calls = [
+        engine.logs(none, { tailLines: 5 }, soon()),
+        engine.sleep(none, { mode: 'stop', graceMs: 0 }, soon()),
+        engine.sleep(none, { mode: 'pause', graceMs: null }, soon()),
+        engine.exec(none, { command: harness.copy, input: '' }, soon()),
+        engine.rename(none, 'abc', soon()),
+      ];
+      await Promise.all(calls.map((call) => expect(call).rejects.toMatchObject({ kind: 'not_found' })));
     });
 
     test('a signal that has fired ends every call: aborted, or unreachable where it was a deadline', async () => {
@@ -276,6 +394,11 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
         await expect(engine.remove('x', { graceMs: null }, signal)).rejects.toMatchObject({ kind });
         await expect(engine.wake('x', signal)).rejects.toMatchObject({ kind });
         await expect(engine.logs('x', { tailLines: 1 }, signal)).rejects.toMatchObject({ kind });
+        const sleep = engine.sleep('x', { mode: 'stop', graceMs: null }, signal);
+        await expect(sleep).rejects.toMatchObject({ kind });
+        const exec = engine.exec('x', { command: harness.copy, input: '' }, signal);
+        await expect(exec).rejects.toMatchObject({ kind });
+        await expect(engine.rename('x', 'y', signal)).rejects.toMatchObject({ kind });
       }
       await engine.watch(() => {}, aborted);
       expect(await engine.list({}, soon())).toEqual([]);
@@ -295,16 +418,18 @@ export async function specify(spec: Partial<ContainerSpec>): Promise<Specificati
     ports: [{ name: 'web', port: 80, protocol: 'http', hostPort: await freePort() }],
     configHash: 'c0ffee',
     ready: { path: '/', statuses: [{ from: 200, to: 599 }], timeoutMs: 60_000 },
-    lifecycle: {
-      idleMs: null,
-      onIdle: 'remove',
-      idleIgnoresTunnels: false,
-      warnBeforeMs: 0,
-      maxLifetimeMs: 3_600_000,
-    },
+    lifecycle: plainLifecycle,
     spec: { ...plainSpec, ...spec },
   };
 }
+
+export const plainLifecycle: LifecycleSpec = {
+  idleMs: null,
+  onIdle: 'remove',
+  idleIgnoresTunnels: false,
+  warnBeforeMs: 0,
+  maxLifetimeMs: 3_600_000,
+};
 
 export const plainSpec: ContainerSpec = {
   image: 'web',

@@ -41,6 +41,10 @@ describe('an engine that hangs', () => {
     create: async (signal) => engine.create({ specification: await specify({}), warm: false }, signal),
     remove: (signal) => engine.remove('x', { graceMs: null }, signal),
     'remove with a grace': (signal) => engine.remove('x', { graceMs: 1000 }, signal),
+    sleep: (signal) => engine.sleep('x', { mode: 'stop', graceMs: 1000 }, signal),
+    pause: (signal) => engine.sleep('x', { mode: 'pause', graceMs: null }, signal),
+    exec: (signal) => engine.exec('x', { command: ['tell'], input: '' }, signal),
+    rename: (signal) => engine.rename('x', 'y', signal),
     wake: (signal) => engine.wake('x', signal),
     logs: (signal) => engine.logs('x', { tailLines: 1 }, signal),
   };
