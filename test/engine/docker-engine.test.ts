@@ -5,9 +5,10 @@ import type { Engine, EngineContainer } from '../../src/core/engine.ts';
 import { labels, type Owner } from '../../src/core/labels.ts';
 import { networkName } from '../../src/core/names.ts';
 import { createDockerEngine } from '../../src/engine/docker.ts';
-import { describeEngine, specify } from '../support/engine-suite.ts';
+import { describeEngine } from '../support/engine-suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { testImage } from '../support/images.ts';
+import { specify } from '../support/specification.ts';
 
 const docker = new Docker();
 

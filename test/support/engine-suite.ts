@@ -1,25 +1,13 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Specification } from '../../src/core/container.ts';
-import type { CreateProgress, Engine, EngineContainer, EngineEvent } from '../../src/core/engine.ts';
-import type { ContainerSpec, LifecycleSpec } from '../../src/core/image-entry.ts';
+import type { CreateProgress, Engine, EngineEvent } from '../../src/core/engine.ts';
 import { decodeLabels, labels } from '../../src/core/labels.ts';
+import { type EngineHarness, serves } from './engine-harness.ts';
+import { testLife } from './engine-suite-life.ts';
 import { eventually } from './eventually.ts';
-
-/** What the suite needs of an engine under test. */
-export interface EngineHarness {
-  engine(owner: { readonly instance: string; readonly ledger: string }): Engine;
-  /** What to run for a container that serves; one that writes `line 1` to `line 5`, then exits with 3. */
-  readonly web: Partial<ContainerSpec>;
-  readonly exits: Partial<ContainerSpec>;
-  /** What to run in `web` for a command that writes what it reads, then `end`, and exits with 7. */
-  readonly copy: readonly string[];
-  pause(ref: string): Promise<void>;
-  /** Ends everything that instances whose name begins with `prefix` have left. */
-  cleanUp(prefix: string): Promise<void>;
-}
+import { specify } from './specification.ts';
 
 /** The behaviour that everything which implements Engine shares. */
 export function describeEngine(name: string, start: () => Promise<EngineHarness>): void {
@@ -250,115 +238,7 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       await watching;
     });
 
-    test('a paused container is listed as such, and wakes', async () => {
-      const created = await create(await specify(harness.web));
-      await harness.pause(created.ref);
-      expect(await engine.list({}, soon())).toMatchObject([{ state: 'paused', upstream: null }]);
-      const woken = await engine.wake(created.ref, soon());
-      expect(woken).toEqual(created);
-      await serves(woken);
-    });
-
-    test('an exited container starts again when it is woken', async () => {
-      const { ref } = await create(await specify(harness.exits));
-      await eventually(async () => expect((await engine.list({}, soon()))[0]!.state).toBe('exited'));
-      expect((await engine.wake(ref, soon())).ref).toBe(ref);
-    });
-
-    test('waking a container that runs changes nothing', async () => {
-      const created = await create(await specify(harness.web));
-      expect(await engine.wake(created.ref, soon())).toEqual(created);
-    });
-
-    test('one that sleeps stopped has given its port back, and wakes with it', async () => {
-      const created = await create(await specify(harness.web));
-      await serves(created);
-      const stop = () => engine.sleep(created.ref, { mode: 'stop', graceMs: 500 }, soon());
-      await stop();
-      await stop();
-      const [asleep] = await engine.list({}, soon());
-      expect(asleep).toMatchObject({ ref: created.ref, name: created.name, state: 'exited', upstream: null });
-      const holder = createServer().listen(created.upstream!.port, '127.0.0.1');
-      try {
-        await once(holder, 'listening');
-        await expect(engine.wake(created.ref, soon())).rejects.toMatchObject({
-          kind: 'port_taken',
-          hostPort: created.upstream!.port,
-        });
-        expect(await engine.list({}, soon())).toMatchObject([{ ref: created.ref, upstream: null }]);
-      } finally {
-        await new Promise((closed) => holder.close(closed));
-      }
-      expect(await engine.wake(created.ref, soon())).toEqual(created);
-      await serves(created);
-    });
-
-    test('one that sleeps paused answers when it is awake', async () => {
-      const created = await create(await specify(harness.web));
-      await serves(created);
-      const pause = () => engine.sleep(created.ref, { mode: 'pause', graceMs: null }, soon());
-      await pause();
-      await pause();
-      expect(await engine.list({}, soon())).toMatchObject([{ state: 'paused', upstream: null }]);
-      let answered = false;
-      const waiting = serves(created).then(() => {
-        answered = true;
-      });
-      expect((await engine.list({}, soon())).length).toBe(1);
-      expect(answered).toBe(false);
-      expect(await engine.wake(created.ref, soon())).toEqual(created);
-      await waiting;
-    });
-
-    test('a paused one can be stopped, and a stopped one is not paused', async () => {
-      const { ref } = await create(await specify(harness.web));
-      await engine.sleep(ref, { mode: 'pause', graceMs: null }, soon());
-      await engine.sleep(ref, { mode: 'stop', graceMs: 500 }, soon());
-      expect(await engine.list({}, soon())).toMatchObject([{ ref, state: 'exited' }]);
-      await engine.sleep(ref, { mode: 'pause', graceMs: null }, soon());
-      expect(await engine.list({}, soon())).toMatchObject([{ ref, state: 'exited' }]);
-    });
-
-    test('a warm container has a name of its own until it is renamed; twice is no error', async () => {
-      const specification = await specify(harness.web);
-      const { id } = specification;
-      const warm = await engine.create({ specification, warm: true }, soon());
-      expect(warm.name).toBe(`spawned__warm-${id}`);
-      await engine.rename(warm.ref, id, soon());
-      await engine.rename(warm.ref, id, soon());
-      expect(await engine.list({}, soon())).toEqual([{ ...warm, name: `spawned__${id}` }]);
-    });
-
-    test('a name that another container has is not given away', async () => {
-      const first = await specify(harness.web);
-      await create(first);
-      const { ref } = await create(await specify(harness.web));
-      await expect(engine.rename(ref, first.id, soon())).rejects.toMatchObject({ kind: 'failed' });
-    });
-
-    test('exec gives a command its input and its end, and tells what it wrote and how it ended', async () => {
-      const { ref } = await create(await specify(harness.web));
-      const run = (input: string) => engine.exec(ref, { command: harness.copy, input }, soon());
-      expect(await run('{"user":"Zoë"}\n')).toEqual({ exitCode: 7, output: '{"user":"Zoë"}\nend' });
-      expect(await run('')).toEqual({ exitCode: 7, output: 'end' });
-    });
-
-    test('exec takes a long input, and keeps the end of a long output', async () => {
-      const { ref } = await create(await specify(harness.web));
-      const input = 'x'.repeat(1_000_000);
-      const { exitCode, output } = await engine.exec(ref, { command: harness.copy, input }, soon());
-      expect(exitCode).toBe(7);
-      expect(output).toBe(`${'x'.repeat(4093)}end`);
-    });
-
-    test('nothing is run in a container that sleeps', async () => {
-      const { ref } = await create(await specify(harness.web));
-      const run = () => engine.exec(ref, { command: harness.copy, input: '' }, soon());
-      await engine.sleep(ref, { mode: 'pause', graceMs: null }, soon());
-      await expect(run()).rejects.toMatchObject({ kind: 'failed' });
-      await engine.sleep(ref, { mode: 'stop', graceMs: 500 }, soon());
-      await expect(run()).rejects.toMatchObject({ kind: 'failed' });
-    });
+    testLife(() => ({ harness, engine }));
 
     test('logs gives the last lines', async () => {
       const { ref } = await create(await specify(harness.exits));
@@ -403,81 +283,5 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       await engine.watch(() => {}, aborted);
       expect(await engine.list({}, soon())).toEqual([]);
     });
-  });
-}
-
-/** A specification with a fresh id and a host port that was free a moment ago. */
-export async function specify(spec: Partial<ContainerSpec>): Promise<Specification> {
-  const createdAtMs = Date.parse('2030-01-02T03:04:05.678Z');
-  return {
-    id: randomBytes(16).toString('hex'),
-    imageKey: 'test',
-    user: 'Zoë <&> "it\'s me"',
-    createdAtMs,
-    expiresAtMs: createdAtMs + 3_600_000,
-    ports: [{ name: 'web', port: 80, protocol: 'http', hostPort: await freePort() }],
-    configHash: 'c0ffee',
-    ready: { path: '/', statuses: [{ from: 200, to: 599 }], timeoutMs: 60_000 },
-    lifecycle: plainLifecycle,
-    spec: { ...plainSpec, ...spec },
-  };
-}
-
-export const plainLifecycle: LifecycleSpec = {
-  idleMs: null,
-  onIdle: 'remove',
-  idleIgnoresTunnels: false,
-  warnBeforeMs: 0,
-  maxLifetimeMs: 3_600_000,
-};
-
-export const plainSpec: ContainerSpec = {
-  image: 'web',
-  command: null,
-  entrypoint: null,
-  environment: {},
-  volumes: [],
-  tmpfs: [],
-  workingDir: null,
-  user: null,
-  labels: {},
-  memLimitBytes: 128 * 1024 * 1024,
-  cpus: 1,
-  pidsLimit: 64,
-  shmSizeBytes: null,
-  ulimits: [],
-  readOnly: false,
-  capabilities: ['NET_BIND_SERVICE'],
-  securityOpt: ['no-new-privileges:true'],
-  runtime: null,
-  init: null,
-  devices: [],
-  dns: [],
-  extraHosts: [],
-  stopSignal: null,
-  stopGracePeriodMs: null,
-  pullPolicy: 'missing',
-  platform: null,
-  networkMode: null,
-  logMaxSizeBytes: 10 * 1024 * 1024,
-  logMaxFiles: 2,
-};
-
-export async function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const server = createServer().once('error', reject).listen(0, '127.0.0.1', resolve);
-  await promise;
-  const address = server.address();
-  await new Promise((closed) => server.close(closed));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
-
-async function serves(container: EngineContainer): Promise<void> {
-  const { address, port } = container.upstream!;
-  await eventually(async () => {
-    const response = await fetch(`http://${address}:${port}/`, { headers: { connection: 'close' } });
-    await response.arrayBuffer();
-    expect(response.status).toBe(200);
   });
 }

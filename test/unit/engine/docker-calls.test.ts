@@ -2,7 +2,6 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CreateProgress, Engine } from '../../../src/core/engine.ts';
 import { encodeLabels } from '../../../src/core/labels.ts';
 import { createDockerEngine } from '../../../src/engine/docker.ts';
-import { specify } from '../../support/engine-suite.ts';
 import {
   type Answer,
   inTurn,
@@ -10,6 +9,7 @@ import {
   type ScriptedDocker,
   startScriptedDocker,
 } from '../../support/scripted-docker.ts';
+import { specify } from '../../support/specification.ts';
 
 const owner = { instance: 'faults', ledger: 'ledger-1' };
 const networkLabels = { 'docker-spawner.instance': owner.instance };

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Specification } from '../../../src/core/container.ts';
 import type { ContainerSpec } from '../../../src/core/image-entry.ts';
 import { createBody } from '../../../src/engine/docker-create-body.ts';
-import { plainLifecycle, plainSpec } from '../../support/engine-suite.ts';
+import { plainLifecycle, plainSpec } from '../../support/specification.ts';
 
 const owner = { instance: 'i', ledger: 'l' };
 

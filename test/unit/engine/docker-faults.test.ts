@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Engine, EngineEvent } from '../../../src/core/engine.ts';
 import { createDockerEngine } from '../../../src/engine/docker.ts';
-import { specify } from '../../support/engine-suite.ts';
 import { eventually } from '../../support/eventually.ts';
 import {
   type Answer,
@@ -11,6 +10,7 @@ import {
   type ScriptedDocker,
   startScriptedDocker,
 } from '../../support/scripted-docker.ts';
+import { specify } from '../../support/specification.ts';
 
 const owner = { instance: 'faults', ledger: 'ledger-1' };
 const networkLabels = { 'docker-spawner.instance': owner.instance };

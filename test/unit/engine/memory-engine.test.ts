@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { EngineError } from '../../../src/core/engine.ts';
-import { describeEngine, freePort, specify } from '../../support/engine-suite.ts';
+import { describeEngine } from '../../support/engine-suite.ts';
 import { eventually } from '../../support/eventually.ts';
 import { createMemoryEngine } from '../../support/memory-engine.ts';
 import { MemoryMachine } from '../../support/memory-machine.ts';
+import { freePort, specify } from '../../support/specification.ts';
 
 describeEngine('the memory engine', async () => {
   const machine = new MemoryMachine();
@@ -152,6 +153,19 @@ describe('the knobs of the memory machine', () => {
     await creating;
     expect(steps).toEqual(['turn', 'creating', 'pulling', 'turn', 'creating', 'starting']);
     expect(machine.images.has('far')).toBe(true);
+  });
+
+  test('a create that is aborted while it waits for its turn makes nothing, also when the turn comes', async () => {
+    const engine = setUp();
+    const { promise: turn, resolve } = Promise.withResolvers<void>();
+    const stop = new AbortController();
+    const specification = await specify({ image: 'idle' });
+    const creating = engine.create({ specification, warm: false, beforeCreate: () => turn }, stop.signal);
+    stop.abort();
+    await expect(creating).rejects.toMatchObject({ kind: 'aborted' });
+    resolve();
+    await engine.check(signal());
+    expect(machine.containers).toEqual([]);
   });
 
   test('retag gives the image of the containers that are there another name', async () => {
