@@ -4,6 +4,9 @@ import type { Slices } from './body-reader.ts';
 /** Up to here, copying head and data into one write costs less than a second write. */
 const copyBytes = 16 * 1024;
 
+/** Whether a piece belongs to whoever writes it, or must be copied since its buffer is read into again. */
+export type Ownership = 'owned' | 'shared';
+
 /**
  * Writes a head that waits ('' for none) and the slices of `bytes`, in as few writes as it goes; with `chunked`
  * the slices as one chunk, and with `last` what ends the body. Returns false when the socket wants a pause.
@@ -15,6 +18,7 @@ export function writeBody(
   bytes: Buffer,
   slices: Slices,
   last: boolean,
+  ownership: Ownership,
 ): boolean {
   let before = head;
   let after = '';
@@ -30,13 +34,13 @@ export function writeBody(
   if (slices.count === 1) {
     const start = slices.start(0);
     const end = slices.end(0);
-    if (before === '')
-      return socket.write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
+    if (before === '' && ownership === 'owned') return socket.write(bytes.subarray(start, end));
     if (slices.bytes <= copyBytes)
       return socket.write(before + bytes.toString('latin1', start, end) + after, 'latin1');
+    const piece = bytes.subarray(start, end);
     socket.cork();
-    socket.write(before, 'latin1');
-    let more = socket.write(bytes.subarray(start, end));
+    if (before !== '') socket.write(before, 'latin1');
+    let more = socket.write(ownership === 'owned' ? piece : Buffer.from(piece));
     if (after !== '') more = socket.write(after, 'latin1');
     socket.uncork();
     return more;

@@ -1,16 +1,14 @@
 import type { Socket } from 'node:net';
-import { type Answer, answerHead, refusalAnswer, timeoutAnswer } from './answers.ts';
-import { BodyReader, type Slices } from './body-reader.ts';
-import { writeBody } from './body-writer.ts';
+import { type Answer, timeoutAnswer } from './answers.ts';
 import { ByteQueue } from './byte-queue.ts';
+import { ClientWriter } from './client-writer.ts';
 import type { Context } from './context.ts';
 import { Exchange } from './exchange.ts';
-import { kinds } from './field-kinds.ts';
-import { forwardRequest, type Peer } from './forward-request.ts';
-import { HeadReader, more, refused } from './head-reader.ts';
+import type { Peer } from './forward-request.ts';
+import { more, refused } from './head-reader.ts';
 import { readAheadBytes } from './limits.ts';
-import { Refusal, refusals } from './refusal.ts';
-import { type RequestHead, readRequestHead } from './request-head.ts';
+import { refusals } from './refusal.ts';
+import { RequestReader } from './request-reader.ts';
 import { abort } from './sockets.ts';
 import type { Timed } from './ticker.ts';
 import type { Tunnel } from './tunnel.ts';
@@ -28,36 +26,35 @@ const probes = 2;
 /** How much longer than `lingerMs` a client that keeps sending is listened to after its answer. */
 const lingerFactor = 10;
 
-/** One connection of a client: reads its requests one after the other, and writes what the exchanges give it. */
+/** One connection of a client: reads its requests one after the other, and lends itself to their exchanges. */
 export class ClientConnection implements Timed {
-  deadlineMs: number;
+  deadlineMs = Number.POSITIVE_INFINITY;
   tunnel: Tunnel | null = null;
   readonly socket: Socket;
   readonly peer: Peer;
+  readonly writer: ClientWriter;
   readonly #context: Context;
-  readonly #reader: HeadReader;
+  readonly #reader: RequestReader;
   readonly #pending = new ByteQueue();
   #state: State = 'head';
   #exchange: Exchange | null = null;
-  #body: BodyReader | null = null;
   /** Inside #consume: what becomes possible meanwhile is picked up by its loop. */
   #consuming = false;
   /** The container does not take the body fast enough. */
   #upstreamBlocked = false;
-  /** The client does not take what is written fast enough. */
-  #clientBlocked = false;
   /** The client has ended its side. */
   #ended = false;
   #probesSent = 0;
-  #unsentBytes = 0;
+  #holdUntilMs = 0;
   #lingerUntilMs = 0;
 
   constructor(context: Context, socket: Socket, peer: Peer) {
     this.#context = context;
     this.socket = socket;
     this.peer = peer;
-    this.#reader = new HeadReader(context.requestHead, 'request', context.limits.headBytes);
-    this.deadlineMs = context.ticker.nowMs + context.limits.requestHeadMs;
+    this.#reader = new RequestReader(context, peer);
+    this.writer = new ClientWriter(socket, () => this.#setDeadline(context.limits.stalledBodyMs));
+    this.#setDeadline(context.limits.requestHeadMs);
     context.clients.add(this);
     context.ticker.add(this);
     socket.on('data', (chunk) => this.#onData(chunk));
@@ -76,28 +73,10 @@ export class ClientConnection implements Timed {
     this.#pump();
   }
 
-  /** The exchange waits for its container. */
+  /** The exchange waits for its container, for so long at most. */
   hold(timeMs: number): void {
     this.#setDeadline(timeMs);
-  }
-
-  writeHead(head: string): void {
-    this.socket.write(head, 'latin1');
-  }
-
-  /** As writeBody of body-writer.ts; false: the client does not read, and `clientDrained` will follow. */
-  writeBody(head: string, chunked: boolean, bytes: Buffer, slices: Slices, last: boolean): boolean {
-    const flowing = writeBody(this.socket, head, chunked, bytes, slices, last);
-    if (!flowing && !this.#clientBlocked) {
-      this.#clientBlocked = true;
-      this.#watchUnsent();
-    }
-    return flowing;
-  }
-
-  writeAnswer(answer: Answer, request: RequestHead | null, goesOn: boolean): void {
-    const body = request?.method === 'HEAD' ? '' : answer.body;
-    this.socket.write(answerHead(answer, goesOn, request?.minorVersion === 0) + body);
+    this.#holdUntilMs = this.deadlineMs;
   }
 
   upstreamDrained(): void {
@@ -109,17 +88,16 @@ export class ClientConnection implements Timed {
   /** The exchange is over: the next one may follow, or the connection is closed, or is gone, or is a tunnel. */
   exchangeOver(outcome: 'next' | 'close' | 'gone' | 'tunnel'): void {
     this.#exchange = null;
-    this.#body = null;
     this.#upstreamBlocked = false;
     if (outcome === 'next') {
       this.#state = 'head';
       this.#probesSent = 0;
-      if (!this.#clientBlocked) this.#setDeadline(this.#context.limits.idleMs);
+      if (!this.writer.blocked) this.#setDeadline(this.#context.limits.idleMs);
       this.#pump();
     } else if (outcome === 'close') {
-      this.close();
+      this.#close();
     } else if (outcome === 'gone') {
-      this.abort();
+      this.#abort();
     } else {
       this.#state = 'tunnel';
       this.deadlineMs = Number.POSITIVE_INFINITY;
@@ -133,71 +111,52 @@ export class ClientConnection implements Timed {
     if (this.#ended) this.tunnel!.clientEnded();
   }
 
-  abort(): void {
-    this.#state = 'closing';
-    this.#pending.clear();
-    abort(this.socket);
-  }
-
-  /** Closes after what is written has gone out, listening on for a while: to close at once would reset. */
-  close(): void {
-    this.#state = 'closing';
-    this.#pending.clear();
-    this.#reader.reset();
-    this.socket.end();
-    this.#lingerUntilMs = this.#context.ticker.nowMs + this.#context.limits.lingerMs * lingerFactor;
-    this.#setDeadline(this.#context.limits.lingerMs);
-    this.#updateFlow();
-  }
+  // For the proxy.
 
   /** No further requests: closes the connection now if nothing is under way on it. */
   drain(): void {
-    if (this.#state === 'head' && !this.#reader.started) this.close();
+    if (this.#state === 'head' && !this.#reader.headStarted) this.#close();
   }
 
   /** Ends it at once, whatever is under way. */
   destroy(): void {
     if (this.tunnel !== null) this.tunnel.abort();
     else if (this.#exchange !== null) this.#exchange.clientGone();
-    else this.abort();
+    else this.#abort();
   }
 
-  onDeadline(): void {
-    if (this.#clientBlocked || (this.#state === 'closing' && this.socket.writableLength > 0)) {
-      // A slow reader is fine as long as it reads.
-      if (this.socket.writableLength < this.#unsentBytes) {
-        this.#watchUnsent();
-        return;
-      }
-      const exchange = this.#exchange;
-      if (exchange !== null) exchange.clientGone();
-      else this.abort();
+  onDeadline(nowMs: number): void {
+    if (this.writer.blocked || (this.#state === 'closing' && this.writer.unsent)) {
+      if (this.writer.progressed()) this.#setDeadline(this.#context.limits.stalledBodyMs);
+      else this.destroy();
       return;
     }
     switch (this.#state) {
       case 'head':
-        if (this.#reader.started) this.#refuse(timeoutAnswer());
-        else this.close();
+        if (this.#reader.headStarted) this.#refuse(timeoutAnswer());
+        else this.#close();
         break;
       case 'body':
         this.#exchange!.clientFault(refusals.bodyTimeout);
         break;
       case 'wait':
-        if (this.#exchange?.isHeld) this.#exchange.holdTimedOut();
-        else this.#probe();
+        if (this.#exchange!.isHeld && nowMs >= this.#holdUntilMs) this.#exchange!.holdTimedOut();
+        else this.#probe(this.#exchange!);
         break;
       default:
         this.socket.destroy();
     }
   }
 
+  // What the socket says.
+
   #onData(chunk: Buffer): void {
     try {
       if (this.#state === 'tunnel') {
         this.tunnel!.fromClient(chunk);
       } else if (this.#state === 'closing') {
-        const { nowMs } = this.#context.ticker;
-        if (nowMs < this.#lingerUntilMs) this.#setDeadline(this.#context.limits.lingerMs);
+        if (this.#context.ticker.nowMs < this.#lingerUntilMs)
+          this.#setDeadline(this.#context.limits.lingerMs);
       } else if (this.#pending.length > 0) {
         this.#keep(chunk, 0);
       } else {
@@ -207,6 +166,49 @@ export class ClientConnection implements Timed {
       this.#failed(error);
     }
   }
+
+  #onDrain(): void {
+    if (this.#state === 'tunnel') {
+      this.tunnel!.clientDrained();
+      return;
+    }
+    if (!this.writer.blocked) return;
+    this.writer.blocked = false;
+    const exchange = this.#exchange;
+    if (exchange !== null) {
+      this.deadlineMs = Number.POSITIVE_INFINITY;
+      if (this.#state === 'body') this.#setDeadline(this.#context.limits.stalledBodyMs);
+      else if (this.#ended) this.#setDeadline(probeMs);
+      exchange.clientDrained();
+    } else if (this.#state === 'head') {
+      this.#setDeadline(this.#context.limits.idleMs);
+      this.#pump();
+    }
+  }
+
+  #onEnd(): void {
+    this.#ended = true;
+    const exchange = this.#exchange;
+    if (this.#state === 'tunnel') {
+      this.tunnel!.clientEnded();
+    } else if (exchange === null) {
+      this.#rest();
+    } else if (!exchange.requestDone && this.#breaksOff()) {
+      exchange.clientGone();
+    } else if (!this.writer.blocked) {
+      this.deadlineMs = Math.min(this.deadlineMs, this.#context.ticker.nowMs + probeMs);
+    }
+  }
+
+  #onClose(hadError: boolean): void {
+    this.#context.clients.delete(this);
+    this.#context.ticker.delete(this);
+    this.#state = 'closing';
+    this.tunnel?.clientClosed(hadError);
+    this.#exchange?.clientGone();
+  }
+
+  // Reading.
 
   /** Reads on in what was kept, if the state allows. */
   #pump(): void {
@@ -222,72 +224,55 @@ export class ClientConnection implements Timed {
     let at = 0;
     try {
       while (at < chunk.length) {
-        if (this.#state === 'head' && !this.#clientBlocked) at = this.#readHead(chunk, at);
+        // A client that does not read its answers gets no further ones made.
+        if (this.#state === 'head' && !this.writer.blocked) at = this.#readHead(chunk, at);
         else if (this.#state === 'body') at = this.#readBody(chunk, at);
         else break;
       }
     } finally {
       this.#consuming = false;
     }
-    if (at < chunk.length) {
-      if (this.#state === 'tunnel') this.tunnel!.fromClient(chunk.subarray(at));
-      else if (this.#state !== 'closing') this.#keep(chunk, at);
-    }
+    if (at < chunk.length && this.#state !== 'closing') this.#keep(chunk, at);
     this.#exchange?.flushRequest();
   }
 
   #readHead(chunk: Buffer, at: number): number {
-    const wasStarted = this.#reader.started;
-    const next = this.#reader.read(chunk, at);
+    const wasStarted = this.#reader.headStarted;
+    const next = this.#reader.readHead(chunk, at);
     if (next === more) {
       if (!wasStarted) this.#setDeadline(this.#context.limits.requestHeadMs);
       return chunk.length;
     }
     if (next === refused) {
-      this.#refuse(refusalAnswer(this.#reader.refusal!, ''));
-      return chunk.length;
-    }
-    const { head } = this.#reader;
-    const request = readRequestHead(head, this.#context.limits);
-    if (request instanceof Refusal) {
-      this.#refuse(refusalAnswer(request, acceptOf(head)));
+      this.#refuse(this.#reader.answer!);
       return chunk.length;
     }
     this.#state = 'wait';
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    if (request.framing !== 'none') {
-      this.#body = new BodyReader(request.framing, request.lengthBytes, this.#context.limits);
-    }
-    this.#exchange = new Exchange(this.#context, this, request, forwardRequest(request, head, this.peer));
+    this.#exchange = new Exchange(this.#context, this, this.#reader.arrived!);
     this.#exchange.start();
     return next;
   }
 
   #readBody(chunk: Buffer, at: number): number {
     const exchange = this.#exchange!;
-    const body = this.#body!;
-    const { slices, limits } = this.#context;
-    const next = body.read(chunk, at, slices);
+    const next = this.#reader.readBody(chunk, at);
     if (next === refused) {
-      exchange.clientFault(refusals.chunk);
+      exchange.clientFault(this.#reader.refusal);
       return chunk.length;
     }
-    if (limits.bodyBytes > 0 && exchange.bodyBytes + slices.bytes > limits.bodyBytes) {
-      exchange.clientFault(refusals.bodyTooLarge);
-      return chunk.length;
-    }
-    exchange.noteFromClient(next - at);
-    if (body.done) {
+    const { bodyDone } = this.#reader;
+    if (bodyDone) {
       this.#state = 'wait';
       this.deadlineMs = Number.POSITIVE_INFINITY;
     }
-    if (!exchange.requestBody(chunk, slices, body.done)) {
+    if (!exchange.requestBody(chunk, this.#context.slices, bodyDone)) {
       this.#upstreamBlocked = true;
       // The container's deadline runs now, not the client's.
       this.deadlineMs = Number.POSITIVE_INFINITY;
       this.#updateFlow();
-    } else if (!body.done) {
-      this.#setDeadline(limits.stalledBodyMs);
+    } else if (!bodyDone) {
+      this.#setDeadline(this.#context.limits.stalledBodyMs);
     }
     return next;
   }
@@ -305,48 +290,22 @@ export class ClientConnection implements Timed {
     else this.socket.resume();
   }
 
-  #onDrain(): void {
-    if (this.#state === 'tunnel') {
-      this.tunnel!.clientDrained();
-      return;
-    }
-    if (!this.#clientBlocked) return;
-    this.#clientBlocked = false;
-    const exchange = this.#exchange;
-    if (exchange !== null) {
-      this.deadlineMs = Number.POSITIVE_INFINITY;
-      if (this.#state === 'body') this.#setDeadline(this.#context.limits.stalledBodyMs);
-      if (this.#ended) this.#setDeadline(probeMs);
-      exchange.clientDrained();
-    } else if (this.#state === 'head') {
-      this.#setDeadline(this.#context.limits.idleMs);
-      this.#pump();
-    }
-  }
-
-  #onEnd(): void {
-    this.#ended = true;
-    if (this.#state === 'tunnel') {
-      this.tunnel!.clientEnded();
-      return;
-    }
-    const exchange = this.#exchange;
-    if (this.#state === 'closing') {
-      // Both sides are done; Node closes the socket once ours is flushed.
-    } else if (exchange === null) {
-      this.#rest();
-    } else if (!exchange.requestDone && this.#pending.length < this.#body!.remainingBytes) {
-      if (this.#state === 'body' || Number.isFinite(this.#body!.remainingBytes)) exchange.clientGone();
-    } else if (!exchange.isHeld && !this.#clientBlocked) {
-      this.#setDeadline(probeMs);
-    }
-  }
+  // Ending.
 
   /** Between two requests: nothing more will come of a client that has ended, or that we no longer serve. */
   #rest(): void {
-    if (this.#clientBlocked || this.#state !== 'head') return;
-    if (this.#ended && this.#reader.started) this.abort();
-    else if (this.#ended || (this.#context.draining && !this.#reader.started)) this.close();
+    if (this.writer.blocked || this.#state !== 'head') return;
+    if (this.#ended && this.#reader.headStarted) this.#abort();
+    else if (this.#ended || (this.#context.draining && !this.#reader.headStarted)) this.#close();
+  }
+
+  /** Whether a client that has ended left its request unfinished. A kept chunked body only shows when it is read. */
+  #breaksOff(): boolean {
+    const { bodyRemainingBytes } = this.#reader;
+    return (
+      this.#state === 'body' ||
+      (Number.isFinite(bodyRemainingBytes) && this.#pending.length < bodyRemainingBytes)
+    );
   }
 
   /**
@@ -355,44 +314,39 @@ export class ClientConnection implements Timed {
    * next write meets. Within a response its bytes do; if none come for so long, the client counts as gone,
    * since a container would otherwise keep a quiet stream open for nobody.
    */
-  #probe(): void {
-    const exchange = this.#exchange;
-    if (exchange === null || !this.#ended) {
-      this.#setDeadline(Number.POSITIVE_INFINITY);
-      return;
-    }
-    if (exchange.answered) {
-      if (exchange.quietForMs >= probeMs) {
-        exchange.clientGone();
-        return;
-      }
-      this.#setDeadline(probeMs);
-      return;
-    }
-    if (exchange.request.minorVersion === 1 && this.#probesSent < probes) {
-      this.#probesSent++;
-      this.writeHead('HTTP/1.1 102 Processing\r\n\r\n');
-    }
+  #probe(exchange: Exchange): void {
     this.#setDeadline(probeMs);
-  }
-
-  #onClose(hadError: boolean): void {
-    this.#context.clients.delete(this);
-    this.#context.ticker.delete(this);
-    this.#state = 'closing';
-    if (this.tunnel !== null) this.tunnel.clientClosed(hadError);
-    this.#exchange?.clientGone();
+    if (exchange.answered) {
+      if (exchange.quietForMs >= probeMs) exchange.clientGone();
+    } else if (exchange.request.minorVersion === 1 && this.#probesSent < probes) {
+      this.#probesSent++;
+      this.writer.writeHead('HTTP/1.1 102 Processing\r\n\r\n');
+    }
   }
 
   /** Answers a request that did not become an exchange. */
   #refuse(answer: Answer): void {
-    this.writeAnswer(answer, null, false);
-    this.close();
+    this.writer.writeAnswer(answer, null, false);
+    this.#close();
   }
 
-  #watchUnsent(): void {
-    this.#unsentBytes = this.socket.writableLength;
-    this.#setDeadline(this.#context.limits.stalledBodyMs);
+  /** Closes after what is written has gone out, listening on for a while: to close at once would reset. */
+  #close(): void {
+    const { lingerMs, stalledBodyMs } = this.#context.limits;
+    this.#state = 'closing';
+    this.#pending.clear();
+    this.#reader.reset();
+    this.socket.end();
+    this.writer.progressed();
+    this.#lingerUntilMs = this.#context.ticker.nowMs + lingerMs * lingerFactor;
+    this.#setDeadline(this.writer.unsent ? stalledBodyMs : lingerMs);
+    this.#updateFlow();
+  }
+
+  #abort(): void {
+    this.#state = 'closing';
+    this.#pending.clear();
+    abort(this.socket);
   }
 
   #setDeadline(timeMs: number): void {
@@ -416,10 +370,4 @@ export class ClientConnection implements Timed {
       this.socket.destroy();
     }
   }
-}
-
-function acceptOf(head: HeadReader['head']): string {
-  for (let field = 0; field < head.count; field++)
-    if (head.kind(field) === kinds.accept) return head.value(field);
-  return '';
 }

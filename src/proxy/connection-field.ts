@@ -14,22 +14,18 @@ const onlyClose: ConnectionOptions = { ...noOptions, close: true };
 const onlyKeepAlive: ConnectionOptions = { ...noOptions, keepAlive: true };
 const onlyUpgrade: ConnectionOptions = { ...noOptions, upgrade: true };
 
-const common: Readonly<Record<string, ConnectionOptions>> = {
-  close: onlyClose,
-  Close: onlyClose,
-  'keep-alive': onlyKeepAlive,
-  'Keep-Alive': onlyKeepAlive,
-  upgrade: onlyUpgrade,
-  Upgrade: onlyUpgrade,
-};
-
 /**
  * Reads one Connection field on top of what earlier ones said; null where it is not a list of tokens, or names
  * a field that is meant for the other end: RFC 9110, 7.6.1, forbids to name those, and to obey would let a
  * client take away what the container relies on.
  */
 export function readConnection(value: string, before: ConnectionOptions): ConnectionOptions | null {
-  if (before === noOptions && Object.hasOwn(common, value)) return common[value]!;
+  if (before === noOptions) {
+    // What nearly all say, without taking it apart.
+    if (value === 'keep-alive' || value === 'Keep-Alive') return onlyKeepAlive;
+    if (value === 'close' || value === 'Close') return onlyClose;
+    if (value === 'Upgrade' || value === 'upgrade') return onlyUpgrade;
+  }
   let { close, keepAlive, upgrade } = before;
   const names = [...(before.names ?? [])];
   for (const part of value.split(',')) {

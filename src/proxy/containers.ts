@@ -84,20 +84,20 @@ export class ContainerTraffic {
    * whether the request can be sent again should the container have closed an unused connection just now.
    * Null where a limit is reached.
    */
-  acquire(upstream: Upstream, options: { fresh: boolean; repeatable: boolean }): UpstreamConnection | null {
+  acquire(upstream: Upstream, fresh: boolean, repeatable: boolean): UpstreamConnection | null {
     if (this.#released) return null;
     const { limits, ticker, counts } = this.#context;
     const full =
       this.#connections.size >= limits.upstreamConnectionsPerContainer ||
       counts.upstreamConnections >= limits.upstreamConnections;
-    while (!options.fresh && this.#idle.length > 0) {
+    while (!fresh && this.#idle.length > 0) {
       const connection = this.#idle[this.#idle.length - 1]!;
       if (!connection.leadsTo(upstream)) {
         connection.destroy();
         this.#idle.pop();
         continue;
       }
-      if (!options.repeatable && !full && ticker.nowMs - connection.idleSinceMs > recentMs) break;
+      if (!repeatable && !full && ticker.nowMs - connection.idleSinceMs > recentMs) break;
       this.#idle.pop();
       connection.reused = true;
       return connection;

@@ -27,6 +27,8 @@ export interface Context {
   readonly requestHead: Head;
   readonly responseHead: Head;
   readonly slices: Slices;
+  /** Where connections to containers read into. */
+  readonly readBuffer: Buffer;
   readonly counts: Counts;
   /** Set by drain: no connection is kept alive any more. */
   draining: boolean;

@@ -19,15 +19,13 @@ import type { Head } from './head.ts';
 import { Hold } from './hold.ts';
 import type { Refusal } from './refusal.ts';
 import type { RequestHead } from './request-head.ts';
+import type { Arrived } from './request-reader.ts';
 import type { ResponseHead } from './response-head.ts';
 import { isReserved } from './target.ts';
 import { Tunnel } from './tunnel.ts';
 import type { UpstreamConnection, UpstreamFault } from './upstream-connection.ts';
 import type { Route } from './waist.ts';
 import { acceptsWebSocket } from './websocket.ts';
-
-/** Methods that may be sent twice (RFC 9110, 9.2.2). */
-const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
 /**
  * One request and its response: finds the container, lends a connection to it, and passes both bodies on. The
@@ -60,7 +58,7 @@ export class Exchange {
   responseBytes = 0;
   #over = false;
 
-  constructor(context: Context, client: ClientConnection, request: RequestHead, forwardHead: string) {
+  constructor(context: Context, client: ClientConnection, { request, forwardHead }: Arrived) {
     this.#context = context;
     this.#client = client;
     this.request = request;
@@ -85,26 +83,21 @@ export class Exchange {
 
   start(): void {
     const { request } = this;
-    const { routes } = this.#context.waist;
-    const route = routes.get(request.host);
+    const route = this.#context.waist.routes.get(request.host);
+    const { redirectPort } = this.#client.peer;
     if (isReserved(request.target)) {
       this.#answer(statusAnswer(request, route));
-      return;
-    }
-    if (route === undefined) {
+    } else if (route === undefined) {
       this.#answer(noContainer(request));
-      return;
-    }
-    const { redirectPort } = this.#client.peer;
-    if (redirectPort !== null) {
+    } else if (redirectPort !== null) {
       this.#answer(redirectAnswer(request, redirectPort));
-      return;
+    } else {
+      this.#container = this.#context.containers.of(this.#context, route.id);
+      this.#container.activity.requestOpened(this.#context.ticker.nowMs);
+      this.#context.counts.openRequests++;
+      if (route.state === 'ready' && route.upstream !== null) this.#send(route.upstream, false);
+      else this.#wait(this.#container, route);
     }
-    this.#container = this.#context.containers.of(this.#context, route.id);
-    this.#container.activity.requestOpened(this.#context.ticker.nowMs);
-    this.#context.counts.openRequests++;
-    if (route.state === 'ready' && route.upstream !== null) this.#send(route.upstream, false);
-    else this.#wait(this.#container, route);
   }
 
   // From the client's connection.
@@ -113,6 +106,7 @@ export class Exchange {
   requestBody(bytes: Buffer, slices: Slices, last: boolean): boolean {
     const upstream = this.#upstream!;
     this.#bodyBytes += slices.bytes;
+    this.#noteFromClient(slices.bytes);
     const chunked = this.request.framing === 'chunked';
     const flowing = upstream.writeBody(this.#requestHead, chunked, bytes, slices, last);
     this.#requestHead = '';
@@ -136,20 +130,13 @@ export class Exchange {
     return this.#bodyBytes;
   }
 
-  /** Counts bytes that the client sent for this request. */
-  noteFromClient(bytes: number): void {
-    const activity = this.#container?.activity;
-    if (activity === undefined) return;
-    activity.bytesFromClient += bytes;
-    activity.lastByteMonoMs = this.#context.ticker.nowMs;
-  }
-
   /** How long the container has sent nothing. */
   get quietForMs(): number {
     return this.#context.ticker.nowMs - this.#lastByteMs;
   }
 
   clientDrained(): void {
+    this.#lastByteMs = this.#context.ticker.nowMs;
     this.#upstream?.resumeReading();
   }
 
@@ -162,11 +149,8 @@ export class Exchange {
   /** The rest of the request is not acceptable. */
   clientFault(refusal: Refusal): void {
     this.#dropUpstream();
-    if (this.answered) {
-      this.#abortClient();
-      return;
-    }
-    this.#answer(refusalAnswer(refusal, this.request.accept));
+    if (this.answered) this.#end('gone');
+    else this.#answer(refusalAnswer(refusal, this.request.accept));
   }
 
   // From the container's connection.
@@ -182,7 +166,7 @@ export class Exchange {
       if (!this.request.expectContinue || this.#continued) return;
       this.#continued = true;
     }
-    this.#client.writeHead(forwardInterim(response, head, this.request.host));
+    this.#client.writer.writeHead(forwardInterim(response, head, this.request.host));
   }
 
   responseHead(response: ResponseHead, head: Head): void {
@@ -194,7 +178,7 @@ export class Exchange {
 
   responseBody(bytes: Buffer, slices: Slices, last: boolean): void {
     const chunked = this.#framing === 'chunked';
-    const flowing = this.#client.writeBody(this.#responseHead, chunked, bytes, slices, last);
+    const flowing = this.#client.writer.writeBody(this.#responseHead, chunked, bytes, slices, last);
     this.#responseHead = '';
     this.responseBytes += slices.bytes;
     this.#lastByteMs = this.#context.ticker.nowMs;
@@ -214,7 +198,7 @@ export class Exchange {
       return null;
     if (request.webSocketKey !== null && !acceptsWebSocket(head, request.webSocketKey)) return null;
     this.status = 101;
-    this.#client.writeHead(forwardSwitch(response, head, request));
+    this.#client.writer.writeHead(forwardSwitch(response, head, request));
     const tunnel = new Tunnel(this.#context, this.#container!, this.#client, this.#upstream!);
     this.#upstream = null;
     this.#client.tunnel = tunnel;
@@ -228,15 +212,15 @@ export class Exchange {
     this.#upstream = null;
     if (this.#over || upstream === null) return;
     if (this.answered) {
-      this.#abortClient();
+      this.#end('gone');
       return;
     }
     this.status = 0;
     this.#responseHead = '';
     // An unused connection that the container closed just as we took it: no fault of anybody's. Once a byte of
-    // an answer was seen, or of a body sent, the request may have had its effect.
-    const repeatable = idempotent.has(this.request.method) && this.#bodyBytes === 0 && !this.#retried;
-    if (fault === 'closed' && upstream.reused && !upstream.heard && repeatable) {
+    // an answer was seen, the request may have had its effect.
+    const untouched = fault === 'closed' && upstream.reused && !upstream.heard;
+    if (untouched && isRepeatable(this.request) && !this.#retried) {
       this.#retried = true;
       const route = this.#context.waist.routes.get(this.request.host);
       if (route?.upstream && route.id === this.#container!.id) {
@@ -252,7 +236,7 @@ export class Exchange {
   /** The container is going away. */
   containerGone(): void {
     this.#dropUpstream();
-    if (this.answered) this.#abortClient();
+    if (this.answered) this.#end('gone');
     else this.#answer(containerGone(this.request));
   }
 
@@ -262,13 +246,13 @@ export class Exchange {
 
   #send(upstream: NonNullable<Route['upstream']>, fresh: boolean): void {
     const container = this.#container!;
-    const repeatable = idempotent.has(this.request.method) && this.requestDone;
-    const connection = container.acquire(upstream, { fresh, repeatable });
+    const connection = container.acquire(upstream, fresh, isRepeatable(this.request));
     if (connection === null) {
       this.#answer(containerBusy(this.request));
       return;
     }
     this.#upstream = connection;
+    this.#noteFromClient(this.#forwardHead.length);
     connection.begin(this);
     if (this.requestDone) {
       connection.writeHead(this.#forwardHead);
@@ -305,15 +289,17 @@ export class Exchange {
     if (this.#over) return;
     const goesOn = this.#keepAlive && this.requestDone && answer.keepAlive && !this.#context.draining;
     this.status = answer.status;
-    this.#client.writeAnswer(answer, this.request, goesOn);
+    this.#client.writer.writeAnswer(answer, this.request, goesOn);
     this.#end(goesOn ? 'next' : 'close');
   }
 
-  #abortClient(): void {
-    this.#client.abort();
-    this.#end('gone');
+  #noteFromClient(bytes: number): void {
+    const { activity } = this.#container!;
+    activity.bytesFromClient += bytes;
+    activity.lastByteMonoMs = this.#context.ticker.nowMs;
   }
 
+  /** `gone`: the client left, or is cut off so that it cannot take what it has for the whole. */
   #end(outcome: 'next' | 'close' | 'gone' | 'tunnel'): void {
     if (this.#over) return;
     this.#over = true;
@@ -324,4 +310,12 @@ export class Exchange {
     this.#context.accessLog?.note(this, this.#client, this.#startMs);
     this.#client.exchangeOver(outcome);
   }
+}
+
+/** Whether a request may be sent twice: an idempotent method (RFC 9110, 9.2.2), and no body that is used up. */
+function isRepeatable({ method, framing }: RequestHead): boolean {
+  if (framing !== 'none') return false;
+  return (
+    method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'PUT' || method === 'DELETE'
+  );
 }

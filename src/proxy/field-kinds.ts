@@ -61,27 +61,30 @@ for (let length = 0; length < byLength.length; length++) byLength[length] ??= []
 const forwardedPrefix = Uint8Array.from(Buffer.from('x-forwarded-', 'latin1'));
 
 /**
- * The kind of the field whose name stands at [start, end), which holds token bytes only. `_` counts as `-`:
- * CGI and WSGI make one variable of both, so that X_Forwarded_For would pass for the field that we set.
+ * The kind of the field whose name stands at [start, end), which holds token bytes only. In the names of the
+ * forwarding fields `_` counts as `-`: CGI and WSGI make one variable of both, so that X_Forwarded_For would
+ * pass for the field that we set. Everywhere else it is another name: Content_Length frames nothing.
  */
 export function kindOfName(bytes: Buffer, start: number, end: number): number {
   const length = end - start;
   const candidates = length < byLength.length ? byLength[length]! : none;
   for (let c = 0; c < candidates.length; c++) {
     const candidate = candidates[c]!;
-    if (sameName(bytes, start, candidate.codes)) return candidate.kind;
+    if (sameName(bytes, start, candidate.codes, candidate.kind)) return candidate.kind;
   }
-  if (length > forwardedPrefix.length && sameName(bytes, start, forwardedPrefix)) return kinds.forwardedOther;
+  if (length > forwardedPrefix.length && sameName(bytes, start, forwardedPrefix, kinds.forwardedOther)) {
+    return kinds.forwardedOther;
+  }
   return kinds.other;
 }
 
 const none: { kind: number; codes: Uint8Array }[] = [];
 
-function sameName(bytes: Buffer, start: number, codes: Uint8Array): boolean {
+function sameName(bytes: Buffer, start: number, codes: Uint8Array, kind: number): boolean {
   for (let i = 0; i < codes.length; i++) {
     let byte = bytes[start + i]!;
     if (byte >= 65 && byte <= 90) byte += 32;
-    else if (byte === 95) byte = 45;
+    else if (byte === 95 && kind >= kinds.forwarded && kind <= kinds.forwardedOther) byte = 45;
     if (byte !== codes[i]) return false;
   }
   return true;

@@ -42,6 +42,9 @@ export class HeadReader {
   /** Reads on at `chunk[at]`. Returns the place after the head, `more` or `refused`. */
   read(chunk: Buffer, at: number): number {
     if (this.#kept.length === 0) {
+      // Nearly always a head comes whole and is fine, and one pass will do. If not, the longer way says why.
+      const whole = this.#fillWhole(chunk, at);
+      if (whole >= 0) return whole;
       const end = this.#findEnd(chunk, at, chunk.length);
       if (end === more) this.#kept.append(chunk, at, chunk.length);
       return end < 0 ? end : this.#fill(chunk, at, end);
@@ -75,7 +78,11 @@ export class HeadReader {
         if (this.#lineStart !== this.#start) return at + 2;
         if (!this.#isRequest || ++this.#emptyLines > maxEmptyLines) return this.#refuse(refusals.emptyLines);
         this.#start += 2;
-      } else if (this.#lineStart === this.#start && this.#isRequest && !endsWithVersion(bytes, at)) {
+      } else if (
+        this.#lineStart === this.#start &&
+        this.#isRequest &&
+        !endsWithVersion(bytes, base + this.#lineStart, at)
+      ) {
         // Said at once: HTTP/0.9 has no more than this line, and would wait for its answer.
         return this.#refuse(refusals.version);
       }
@@ -92,10 +99,15 @@ export class HeadReader {
     return this.#refuse(this.#lineStart === this.#start ? refusals.targetTooLong : refusals.headTooLarge);
   }
 
+  #fillWhole(chunk: Buffer, at: number): number {
+    const end = this.head.fill(chunk, at, Math.min(chunk.length, at + this.#maxBytes));
+    return end >= 0 && (!this.#isRequest || endsWithVersion(chunk, at, at + this.head.lineEnd)) ? end : more;
+  }
+
   #fill(bytes: Buffer, base: number, end: number): number {
-    const refusal = this.head.fill(bytes, base + this.#start, end);
+    const filled = this.head.fill(bytes, base + this.#start, end);
     this.reset();
-    return refusal === null ? end : this.#refuse(refusal);
+    return filled >= 0 ? end : this.#refuse(this.head.refusal);
   }
 
   #refuse(refusal: Refusal): number {
@@ -104,7 +116,11 @@ export class HeadReader {
   }
 }
 
-/** Whether the line that ends there ends like the request line of some HTTP/1. */
-function endsWithVersion(bytes: Buffer, end: number): boolean {
-  return end >= 9 && bytes.toString('latin1', end - 9, end - 1) === ' HTTP/1.';
+/** Whether the line at [start, end) ends like the request line of some HTTP/1: ` HTTP/1.` and one more. */
+function endsWithVersion(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start < version.length + 1) return false;
+  for (let i = 0; i < version.length; i++) if (bytes[end - 9 + i] !== version[i]) return false;
+  return true;
 }
+
+const version = Buffer.from(' HTTP/1.', 'latin1');

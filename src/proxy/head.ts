@@ -1,4 +1,4 @@
-import { COLON, CR, HTAB, isTokenByte, SP } from './bytes.ts';
+import { COLON, CR, HTAB, isControlByte, isTokenByte, LF, SP } from './bytes.ts';
 import { kindOfName } from './field-kinds.ts';
 import { type Refusal, refusals } from './refusal.ts';
 
@@ -12,6 +12,8 @@ export class Head {
   /** Where the start line ends in the text. */
   lineEnd = 0;
   count = 0;
+  /** Why the last `fill` of a complete head failed. */
+  refusal: Refusal = refusals.fieldSyntax;
   readonly #maxFields: number;
   readonly #kinds: Uint8Array;
   /** For each field: start and end of its name, start and end of its value. */
@@ -24,38 +26,46 @@ export class Head {
   }
 
   /**
-   * Reads the complete head at [start, end), blank line included, in which every control byte but HTAB is
-   * known to be part of a CR LF. Says why not, where the fields are not valid.
+   * Reads the head at [start, end) and returns the place after its blank line. Where it is not complete and
+   * valid up to there it returns -1, and `refusal` says why it is not, should it be complete.
    */
-  fill(bytes: Buffer, start: number, end: number): Refusal | null {
-    this.text = bytes.toString('latin1', start, end);
+  fill(bytes: Buffer, start: number, end: number): number {
     this.count = 0;
-    let at = start;
-    while (bytes[at] !== CR) at++;
+    let at = skipLine(bytes, start, end);
+    if (at === start) return -1;
     this.lineEnd = at - start;
-    at += 2;
-    while (bytes[at] !== CR) {
-      const nameStart = at;
-      while (isTokenByte[bytes[at]!] === 1) at++;
-      // Refuses a space before the colon, a continued line (obs-fold) and an empty name (RFC 9112, 5.1 and 5.2).
-      if (at === nameStart || bytes[at] !== COLON) return refusals.fieldSyntax;
-      if (this.count === this.#maxFields) return refusals.tooManyFields;
-      const nameEnd = at++;
-      while (bytes[at] === SP || bytes[at] === HTAB) at++;
-      const valueStart = at;
-      while (bytes[at] !== CR) at++;
-      let valueEnd = at;
-      while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB))
-        valueEnd--;
-      this.#kinds[this.count] = kindOfName(bytes, nameStart, nameEnd);
-      const place = this.count++ * 4;
-      this.#places[place] = nameStart - start;
-      this.#places[place + 1] = nameEnd - start;
-      this.#places[place + 2] = valueStart - start;
-      this.#places[place + 3] = valueEnd - start;
-      at += 2;
-    }
-    return null;
+    at = afterLine(bytes, at, end);
+    while (at >= 0 && at < end && bytes[at] !== CR) at = this.#readField(bytes, start, at, end);
+    if (at >= 0) at = afterLine(bytes, at, end);
+    if (at >= 0) this.text = bytes.toString('latin1', start, at);
+    return at;
+  }
+
+  /** Reads one field and returns the place after its line, or -1. */
+  #readField(bytes: Buffer, start: number, nameStart: number, end: number): number {
+    let at = nameStart;
+    while (at < end && isTokenByte[bytes[at]!] === 1) at++;
+    // Refuses a space before the colon, a continued line (obs-fold) and an empty name (RFC 9112, 5.1 and 5.2).
+    if (at === nameStart || bytes[at] !== COLON) return this.#refuse(refusals.fieldSyntax);
+    if (this.count === this.#maxFields) return this.#refuse(refusals.tooManyFields);
+    const nameEnd = at++;
+    while (at < end && (bytes[at] === SP || bytes[at] === HTAB)) at++;
+    const valueStart = at;
+    at = skipLine(bytes, at, end);
+    let valueEnd = at;
+    while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB)) valueEnd--;
+    this.#kinds[this.count] = kindOfName(bytes, nameStart, nameEnd);
+    const place = this.count++ * 4;
+    this.#places[place] = nameStart - start;
+    this.#places[place + 1] = nameEnd - start;
+    this.#places[place + 2] = valueStart - start;
+    this.#places[place + 3] = valueEnd - start;
+    return afterLine(bytes, at, end);
+  }
+
+  #refuse(refusal: Refusal): number {
+    this.refusal = refusal;
+    return -1;
   }
 
   kind(field: number): number {
@@ -100,4 +110,15 @@ export class Head {
     for (let field = 0; field < this.count; field++) if (this.#kinds[field] === kind) return true;
     return false;
   }
+}
+
+/** The place of the next control byte. */
+function skipLine(bytes: Buffer, at: number, end: number): number {
+  while (at < end && isControlByte[bytes[at]!] === 0) at++;
+  return at;
+}
+
+/** The place after a CR LF, or -1 where there is none. */
+function afterLine(bytes: Buffer, at: number, end: number): number {
+  return at + 1 < end && bytes[at] === CR && bytes[at + 1] === LF ? at + 2 : -1;
 }

@@ -6,7 +6,7 @@ import { type CertificateFiles, Certificates } from './certificates.ts';
 import { Containers } from './containers.ts';
 import type { Context } from './context.ts';
 import { Head } from './head.ts';
-import { defaultLimits, type Limits } from './limits.ts';
+import { defaultLimits, type Limits, readAheadBytes } from './limits.ts';
 import { type ListenAddress, Listener, type ListenOptions } from './listener.ts';
 import { Ticker } from './ticker.ts';
 import type { ProxyLog, Waist } from './waist.ts';
@@ -137,6 +137,7 @@ function createContext(options: ProxyOptions): Context {
     requestHead: new Head(limits.fieldCount),
     responseHead: new Head(limits.fieldCount),
     slices: new Slices(),
+    readBuffer: Buffer.allocUnsafeSlow(readAheadBytes),
     counts: { upstreamConnections: 0, openRequests: 0, heldRequests: 0, openTunnels: 0 },
     draining: false,
   };

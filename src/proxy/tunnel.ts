@@ -52,7 +52,8 @@ export class Tunnel implements Timed {
     const { activity } = this.#traffic;
     activity.bytesFromContainer += chunk.length;
     this.#noteByte();
-    if (!this.#client.socket.write(chunk)) this.#upstream.socket.pause();
+    // The chunk is in the buffer that all connections to containers share.
+    if (!this.#client.socket.write(Buffer.from(chunk))) this.#upstream.socket.pause();
   }
 
   clientDrained(): void {

@@ -54,12 +54,14 @@ export class UpstreamConnection implements Timed {
       port: upstream.port,
       noDelay: true,
       allowHalfOpen: true,
+      // All connections read into one buffer, which is used up before the next read: it costs neither a buffer
+      // for each piece nor the streams' queue. What is to be kept is copied.
+      onread: { buffer: context.readBuffer, callback: (bytes, buffer) => this.#onRead(bytes, buffer) },
     });
     this.socket.on('connect', () => {
       this.#connected = true;
       this.arm();
     });
-    this.socket.on('data', (chunk) => this.#onData(chunk));
     this.socket.on('drain', () => this.#onDrain());
     this.socket.on('end', () => this.#onEnd());
     this.socket.on('error', () => {});
@@ -102,7 +104,7 @@ export class UpstreamConnection implements Timed {
 
   /** As writeBody of body-writer.ts; false: the container does not read, and `upstreamDrained` will follow. */
   writeBody(head: string, chunked: boolean, bytes: Buffer, slices: Slices, last: boolean): boolean {
-    const flowing = writeBody(this.socket, head, chunked, bytes, slices, last);
+    const flowing = writeBody(this.socket, head, chunked, bytes, slices, last, 'owned');
     if (!flowing) {
       this.#blocked = true;
       this.arm();
@@ -147,15 +149,16 @@ export class UpstreamConnection implements Timed {
     exchange.upstreamFailed(this.#connected ? 'slow' : 'unreachable');
   }
 
-  #onData(chunk: Buffer): void {
+  #onRead(bytes: number, buffer: Uint8Array): boolean {
     try {
-      this.#read(chunk);
+      this.#read((buffer as Buffer).subarray(0, bytes));
     } catch (error) {
       this.#context.log.error({ err: error, id: this.container.id }, 'reading a response failed');
       const exchange = this.#exchange;
       this.detach();
       exchange?.upstreamFailed('invalid');
     }
+    return true;
   }
 
   #read(chunk: Buffer): void {

@@ -98,6 +98,26 @@ test('a client that leaves while it is held ends its own hold only', async () =>
   await settled();
 });
 
+test('a held client that has gone is noticed before its time is over; one that only ended its side is not', async () => {
+  const container = await answering(ok);
+  const { wait, client, onWake, proxy } = await rig();
+  wait('c.test');
+  const readies: ((route: Route) => void)[] = [];
+  onWake(() => new Promise((resolve) => readies.push(resolve)));
+  const gone = await client();
+  const ended = await client();
+  gone.send('GET / HTTP/1.1\r\nHost: c.test\r\n\r\n');
+  await eventually(() => expect(readies).toHaveLength(1));
+  ended.socket.end('GET / HTTP/1.1\r\nHost: c.test\r\n\r\n');
+  await eventually(() => expect(proxy.stats().heldRequests).toBe(2));
+  gone.socket.destroy();
+  await eventually(() => expect(proxy.stats().heldRequests).toBe(1));
+  await ended.sees('HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n');
+  readies[1]!(readyRoute('c.test', container.port));
+  await ended.sees('ok');
+  expect(await ended.closed()).toBe('end');
+});
+
 test('the status of a waiting container can be read, and changes when it is ready', async () => {
   const container = await answering(ok);
   const { wait, route, ask } = await rig();

@@ -264,6 +264,35 @@ test('a flood of pipelined requests whose answers are not read is not worked off
   await own.settled();
 });
 
+test('a flood of requests for unknown hosts whose answers are not read is not answered in advance', async () => {
+  const own = await rig();
+  const client = await own.client();
+  client.socket.pause();
+  const flood = 'GET / HTTP/1.1\r\nHost: x.test\r\nAccept: text/html\r\n\r\n'.repeat(1000);
+  let sent = 0;
+  const more = () => {
+    while (sent < 1000 && !client.socket.destroyed) {
+      sent++;
+      if (!client.socket.write(flood)) return;
+    }
+  };
+  client.socket.on('drain', more);
+  more();
+  let before = -1;
+  let still = 0;
+  await eventually(() => {
+    still = sent === before ? still + 1 : 0;
+    before = sent;
+    if (still < 5) throw new Error('still moving');
+  });
+  expect(sent).toBeLessThan(500);
+  // It stopped because nobody reads, and goes on when somebody does.
+  client.socket.resume();
+  await eventually(() => expect(sent).toBeGreaterThan(before));
+  client.socket.destroy();
+  await own.settled();
+});
+
 test('every spelling of the reserved prefix stays with the proxy', async () => {
   const container = await answering(ok);
   const own = await rig();

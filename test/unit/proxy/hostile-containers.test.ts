@@ -188,7 +188,7 @@ test('a container that accepts and says nothing becomes 504, one that refuses 50
 
 test('a container that does not read a body becomes 504', async () => {
   const container = await rawContainer(() => {});
-  const own = await rig({ limits: { stalledBodyMs: 100 } });
+  const own = await rig({ limits: { stalledBodyMs: 1000 } });
   own.route('c.test', container.port);
   const client = await own.client();
   client.send('POST / HTTP/1.1\r\nHost: c.test\r\nContent-Length: 100000000\r\n\r\n');

@@ -246,6 +246,22 @@ test('a container that closed an unused connection is asked again for GET, and n
   expect(container.sockets).toHaveLength(2);
 });
 
+test('a PUT whose body is used up is not sent again', async () => {
+  const container = await rawContainer((socket, text) => {
+    const heads = text.split('\r\n\r\n').length - 1;
+    if (heads === 1) socket.write(ok);
+    else socket.destroy();
+  });
+  const own = await rig();
+  own.route('c.test', container.port);
+  const client = await own.client();
+  client.send(get);
+  await client.sees('ok');
+  client.send('PUT / HTTP/1.1\r\nHost: c.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n');
+  await client.sees('502');
+  expect(container.sockets).toHaveLength(1);
+});
+
 test('a request is not sent again once a byte of the answer was seen', async () => {
   const container = await rawContainer((socket, text) => {
     const heads = text.split('\r\n\r\n').length - 1;
@@ -290,7 +306,7 @@ test('activity is told per container: requests, bytes each way, and when the las
   expect(sum).toEqual({
     requestsOpened: 1,
     requestsClosed: 1,
-    bytesFromClient: 5,
+    bytesFromClient: container.received().length,
     bytesFromContainer: ok.length,
   });
 });
