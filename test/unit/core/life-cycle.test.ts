@@ -112,6 +112,23 @@ describe('the queue', () => {
     await first;
     expect(h.machine.calls.create).toBe(1);
   });
+
+  test('a start that is called off while it waits after a pull leaves its turn to others', async () => {
+    await using h = await startCore({ maxParallelStarts: 1, images: entries('web', 'far') });
+    h.machine.registry.set('far', { does: 'serve' });
+    const pull = h.machine.hold('pull');
+    const far = h.core.commands.spawn({ imageKey: 'far', user: 'a' });
+    far.catch(() => {});
+    await eventually(() => expect(pull.waiting()).toBe(1));
+    const create = h.machine.hold('create');
+    const near = h.core.commands.spawn({ imageKey: 'web', user: 'b' });
+    await eventually(() => expect(create.waiting()).toBe(1));
+    pull.release();
+    await h.core.commands.stop(h.core.commands.newestOf('a')!.id);
+    create.release();
+    await near;
+    await h.core.commands.spawn({ imageKey: 'web', user: 'c' });
+  });
 });
 
 describe('deadlines', () => {

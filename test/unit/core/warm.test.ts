@@ -93,6 +93,18 @@ describe('warm containers', () => {
     await eventually(() => expect(h.machine.containers).toHaveLength(1));
   });
 
+  test('values that a failing on_claim echoes are in no error', async () => {
+    const onClaim = { command: ['/claim'], values: { KEY: 'secret-{user_id}' }, timeoutMs: 1000 };
+    await using h = await startCore({ images: warm(0, { warm: { onClaim } }) });
+    h.machine.images.set('web', {
+      does: 'serve',
+      exec: ({ input }) => ({ exitCode: 3, output: `bad: ${input}` }),
+    });
+    await expect(h.core.commands.spawn({ imageKey: 'web', user: 'alice' })).rejects.toThrow(
+      'on_claim ended with exit code 3: bad: {"KEY":"***"}',
+    );
+  });
+
   test.each(['fails', 'hangs'])('one whose on_claim %s is removed, and the next is taken', async (how) => {
     const onClaim = { command: ['/claim'], values: {}, timeoutMs: 150 };
     await using h = await startCore({ images: warm(2, { warm: { onClaim } }) });
