@@ -43,7 +43,7 @@ export function queued(
     phase: 'queued',
     reason: null,
     ref: null,
-    refSinceMonoMs: 0,
+    changedMonoMs: 0,
     upstream: null,
     readyAtMs: null,
     usedSinceMonoMs: 0,

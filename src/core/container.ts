@@ -57,8 +57,11 @@ export interface Container extends Specification {
   readonly reason: GoneReason | null;
   /** The engine's own name for it; null until the engine confirmed the creation. */
   readonly ref: string | null;
-  /** When `ref` became known, on the monotonic clock: lists asked for before cannot contain it. */
-  readonly refSinceMonoMs: number;
+  /**
+   * When the last call of ours that changed it in the engine had ended, on the monotonic clock: a list that was
+   * asked for before does not show it as it is.
+   */
+  readonly changedMonoMs: number;
   readonly upstream: Upstream | null;
   /** Whether a caller was told of it (rule 2). */
   readonly acknowledged: boolean;

@@ -41,6 +41,8 @@ export interface Ledger {
   /** Writes an event that changes nothing else. */
   note(id: string, kind: EventKind, data?: Readonly<Record<string, unknown>>): void;
 
+  /** Commits that this key stands for a container that was there before the request. */
+  remember(idempotency: IdempotencyKey, containerId: string): void;
   /** The request that first came with this key, unless it failed or is older than a day. */
   idempotent(key: string): IdempotentRequest | null;
   /** Events with an id above `afterId`, in order, at most `limit`. */

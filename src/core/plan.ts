@@ -31,10 +31,7 @@ export type Action =
   | { readonly do: 'leave'; readonly ref: string; readonly name: string };
 
 /** What we hold of a container, as far as the plan looks at it. */
-export type Known = Pick<Container, 'id' | 'phase' | 'ref' | 'moving' | 'warm' | 'spec'> & {
-  /** When `ref` became known, on the monotonic clock. */
-  readonly refSinceMonoMs: number;
-};
+export type Known = Pick<Container, 'id' | 'phase' | 'ref' | 'changedMonoMs' | 'moving' | 'warm' | 'spec'>;
 
 /** Compares what is with what should be. Pure; an engine that did not answer never gets here (rule 3). */
 export function plan(
@@ -61,17 +58,23 @@ export function plan(
       continue;
     }
     present.add(own.id);
+    if (isNewer(own, seen)) continue;
     const action = compare(own, container, seen.unwatched);
     if (action) actions.push(action);
   }
   for (const own of seen.scope === null ? known.all() : one(known.get(seen.scope))) {
-    if (present.has(own.id) || own.ref === null || own.refSinceMonoMs >= seen.askedAtMonoMs) continue;
+    if (present.has(own.id) || own.ref === null || isNewer(own, seen)) continue;
     if (own.phase === 'starting') actions.push({ do: 'fail-start', id: own.id, reason: 'lost' });
     if (own.phase === 'ready' || own.phase === 'asleep') {
       actions.push({ do: 'end', id: own.id, reason: 'lost' });
     }
   }
   return actions;
+}
+
+/** Whether what we hold is of a later time than what was seen. */
+function isNewer(own: Known, seen: Observation): boolean {
+  return own.changedMonoMs >= seen.askedAtMonoMs;
 }
 
 function compare(own: Known, container: EngineContainer, unwatched: boolean): Action | null {

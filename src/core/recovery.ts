@@ -167,7 +167,7 @@ function restored(entry: LedgerEntry, seen: EngineContainer | null, fate: Fate, 
     reason: null,
     // A ref that no container has makes the plan see an acknowledged container that is missing as lost.
     ref: fate === 'start-over' ? null : (seen?.ref ?? (lives ? 'missing' : null)),
-    refSinceMonoMs: Number.NEGATIVE_INFINITY,
+    changedMonoMs: Number.NEGATIVE_INFINITY,
     upstream: seen?.upstream ?? null,
     expiresAtMonoMs: fate === 'keep-warm' ? Number.POSITIVE_INFINITY : clock.monoMs() + leftMs,
     usedSinceMonoMs: clock.monoMs(),

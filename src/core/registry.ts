@@ -18,7 +18,7 @@ export interface RegistryChange {
 export interface ContainerPatch {
   readonly reason?: GoneReason;
   readonly ref?: string;
-  readonly refSinceMonoMs?: number;
+  readonly changedMonoMs?: number;
   readonly upstream?: Upstream | null;
   readonly acknowledged?: boolean;
   readonly readyAtMs?: number;

@@ -1,7 +1,7 @@
 import type { Container, GoneReason } from './container.ts';
 import { deadline, engineDeadlinesMs } from './engine-calls.ts';
 import { SpawnerError } from './errors.ts';
-import { belongsTo } from './labels.ts';
+import { refsOf } from './leftovers.ts';
 import type { Parts } from './parts.ts';
 
 /** Takes containers away, for whatever reason, and does not give up. */
@@ -61,7 +61,7 @@ export function createRemover(parts: Parts, onUncertain: (id: string) => void): 
   async function takeAway(id: string): Promise<void> {
     await starts.get(id)?.created;
     const container = registry.get(id)!;
-    const refs = container.ref === null ? await refsOf(id) : [container.ref];
+    const refs = container.ref === null ? await refsOf(parts, id) : [container.ref];
     const graceMs = container.acknowledged ? container.spec.stopGracePeriodMs : null;
     const signal = deadline(clock, engineDeadlinesMs.remove + (graceMs ?? 0), closing);
     await Promise.all([traffic.release(id), ...refs.map((ref) => engine.remove(ref, { graceMs }, signal))]);
@@ -78,11 +78,6 @@ export function createRemover(parts: Parts, onUncertain: (id: string) => void): 
     } catch (error) {
       log.error({ id, err: error }, 'the ledger cannot be written; the removal goes on');
     }
-  }
-
-  async function refsOf(id: string): Promise<string[]> {
-    const found = await engine.list({ id }, deadline(clock, engineDeadlinesMs.list, closing));
-    return found.filter((c) => belongsTo(c.labels, ledger.identities())).map((c) => c.ref);
   }
 
   function tryAgainLater(id: string, error: unknown): void {

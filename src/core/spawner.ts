@@ -159,12 +159,22 @@ export function createSpawner(
         case 'refuse':
           throw decision.error;
         case 'reuse':
+          remember(idempotency, decision.container);
           return give(decision.container);
         case 'make-room':
           await remover.remove(decision.container.id, decision.reason).catch((error) => {
             throw fromEngineError(error);
           });
       }
+    }
+  }
+
+  function remember(idempotency: IdempotencyKey | null, { id }: Container): void {
+    if (!idempotency) return;
+    try {
+      ledger.remember(idempotency, id);
+    } catch (error) {
+      throw ledgerFailed(error);
     }
   }
 

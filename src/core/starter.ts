@@ -3,6 +3,7 @@ import type { Container } from './container.ts';
 import { type EngineContainer, EngineError } from './engine.ts';
 import { deadline, engineDeadlinesMs, engineUnavailable, fromEngineError } from './engine-calls.ts';
 import { SpawnerError } from './errors.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { OnClaimFailed, runOnClaim } from './on-claim.ts';
 import type { Parts } from './parts.ts';
 import { untilReady } from './readiness.ts';
@@ -30,8 +31,8 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
     try {
       const created = await create(id, signal).finally(markCreated);
       signal.throwIfAborted();
-      const refSinceMonoMs = clock.monoMs();
-      registry.move(id, 'starting', { ref: created.ref, refSinceMonoMs, upstream: created.upstream });
+      const changedMonoMs = clock.monoMs();
+      registry.move(id, 'starting', { ref: created.ref, changedMonoMs, upstream: created.upstream });
       ledger.note(id, 'starting');
       await awaitReady(id, signal);
       await untilAbort(setUp(id), signal);
@@ -51,10 +52,10 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
 
   /** Waits for a turn before the engine, and creates the container; another port is taken as often as need be. */
   async function create(id: string, signal: AbortSignal): Promise<EngineContainer> {
-    const turns = takeTurns(id, signal);
+    const turns = takeTurns(id);
     const strangers: number[] = [];
     try {
-      await turns.take(false);
+      await turns.take(false, signal);
       await avoidStrangersPorts(id, strangers);
       signal.throwIfAborted();
       registry.move(id, 'creating');
@@ -63,9 +64,13 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
         try {
           return await ask(id, signal, turns);
         } catch (error) {
-          const taken = error instanceof EngineError && error.kind === 'port_taken';
-          if (!taken || tries > maxPortTries || signal.aborted) throw error;
-          rebind(id, error.hostPort ?? registry.get(id)!.ports[0]!.hostPort, strangers);
+          if (!(error instanceof EngineError) || tries > maxTries || signal.aborted) throw error;
+          if (error.kind === 'port_taken') {
+            rebind(id, error.hostPort ?? registry.get(id)!.ports[0]!.hostPort, strangers);
+          } else if (error.kind !== 'failed' || !(await removeLeftovers(parts, id))) {
+            // Else an attempt of before a crash was carried out late, and has the container's name.
+            throw error;
+          }
         }
       }
     } finally {
@@ -81,20 +86,21 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
       .check(deadline(clock, engineDeadlinesMs.check, closing))
       .catch((error) => away.abort(engineUnavailable(error)));
     const container = registry.get(id)!;
+    const limit = deadline(clock, engineDeadlinesMs.create, signal, away.signal, closing);
     try {
       return await engine.create(
         {
           specification: container,
           warm: container.warm,
           // A pull may take minutes, in which the engine can serve others.
-          beforeCreate: () => turns.take(true),
+          beforeCreate: () => turns.take(true, limit),
           onProgress(progress) {
             if (progress.step !== 'pulling') return;
             turns.release();
             tellPull(container, progress.currentBytes, progress.totalBytes);
           },
         },
-        deadline(clock, engineDeadlinesMs.create, signal, away.signal, closing),
+        limit,
       );
     } catch (error) {
       throw away.signal.aborted ? away.signal.reason : error;
@@ -114,10 +120,10 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
     });
   }
 
-  function takeTurns(id: string, signal: AbortSignal): Turns {
+  function takeTurns(id: string): Turns {
     let slot: Slot | null = null;
     return {
-      async take(first) {
+      async take(first, signal) {
         if (slot) return;
         const { user, warm } = registry.get(id)!;
         // Where users are off, every start is a user of its own.
@@ -229,8 +235,10 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
 }
 
 interface Turns {
-  /** Waits for a slot, unless one is held; `first`: before the same user's other starts. */
-  take(first: boolean): Promise<void>;
+  /**
+   * Waits for a slot, unless one is held, until the signal fires; `first`: before the same user's other starts.
+   */
+  take(first: boolean, signal: AbortSignal): Promise<void>;
   release(): void;
 }
 
@@ -243,8 +251,8 @@ function untilAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-/** How many ports held by strangers one spawn steps over, when only the engine notices them. */
-const maxPortTries = 20;
+/** How often one spawn steps over ports held by strangers that only the engine notices, and over leftovers. */
+const maxTries = 20;
 
 /** How long a failed spawn waits for its removal before it answers; the removal goes on. */
 const rollBackWaitMs = 5000;

@@ -50,6 +50,7 @@ export function createWaker(parts: Parts): Waker {
     try {
       note(id, 'waking');
       const awake = await engine.wake(container.ref!, deadline(clock, engineDeadlinesMs.wake, closing));
+      const changedMonoMs = clock.monoMs();
       const target = { upstream: awake.upstream!, host: parts.hostOf(id), ready: container.ready };
       if (!(await untilReady(target, { clock, reach }, closing))) {
         throw new SpawnerError(
@@ -61,9 +62,10 @@ export function createWaker(parts: Parts): Waker {
       ledger.awake(id);
       log.info({ id }, 'awake');
       const usedSinceMonoMs = clock.monoMs();
-      return registry.move(id, 'ready', { moving: null, upstream: awake.upstream, usedSinceMonoMs });
+      const { upstream } = awake;
+      return registry.move(id, 'ready', { moving: null, upstream, changedMonoMs, usedSinceMonoMs });
     } catch (error) {
-      if (registry.get(id)?.phase === 'asleep') registry.amend(id, { moving: null });
+      rest(id);
       throw asWakeFailure(error, container);
     }
   }
@@ -97,8 +99,14 @@ export function createWaker(parts: Parts): Waker {
       log.warn({ id, err: error }, 'the engine did not put the container to sleep');
       throw fromEngineError(error);
     } finally {
-      if (registry.get(id)?.phase === 'asleep') registry.amend(id, { moving: null });
+      rest(id);
     }
+  }
+
+  /** Nothing more is asked of the engine for one that is asleep. */
+  function rest(id: string): void {
+    if (registry.get(id)?.phase !== 'asleep') return;
+    registry.amend(id, { moving: null, changedMonoMs: clock.monoMs() });
   }
 
   /** An event that cannot be written must not keep a container from waking. */

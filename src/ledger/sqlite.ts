@@ -133,6 +133,11 @@ export function openLedger(dataDir: string, nowMs: () => number = Date.now): Led
         return [event];
       }),
     note: (id, kind, data = {}) => change(id, kind, data),
+    remember: (idempotency, containerId) =>
+      commit(() => {
+        keep(idempotency, containerId);
+        return [];
+      }),
     ...createReader(sql, () => nowMs() - idempotencyMs),
     prune: ({ historyMs, events }) =>
       commit(() => {

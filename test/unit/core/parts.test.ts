@@ -24,7 +24,7 @@ function container(id: string, user: string | null, phase: Phase = 'queued'): Co
     ready: entry('web').ready,
     reason: null,
     ref: null,
-    refSinceMonoMs: 0,
+    changedMonoMs: 0,
     upstream: null,
     acknowledged: true,
     readyAtMs: null,

@@ -17,7 +17,7 @@ function known(...list: Partial<Known>[]) {
         moving: null,
         warm: false,
         spec: entry('web').spec,
-        refSinceMonoMs: 0,
+        changedMonoMs: 0,
         ...k,
       };
       return [full.id, full] as const;
@@ -85,11 +85,24 @@ describe('the plan', () => {
 
   test('counts a missing container as lost, but for one that came into being after the question', () => {
     expect(plan(known(), observe([]), identities)).toEqual([{ do: 'end', id: 'a', reason: 'lost' }]);
-    expect(plan(known({ refSinceMonoMs: 100 }), observe([]), identities)).toEqual([]);
+    expect(plan(known({ changedMonoMs: 100 }), observe([]), identities)).toEqual([]);
     expect(plan(known({ phase: 'starting' }), observe([]), identities)).toEqual([
       { do: 'fail-start', id: 'a', reason: 'lost' },
     ]);
     expect(plan(known({ phase: 'creating', ref: null }), observe([]), identities)).toEqual([]);
+  });
+
+  test('concludes nothing from a list that was asked for before the last change of ours had ended', () => {
+    const states = [
+      [{ phase: 'starting' }, 'created'],
+      [{ phase: 'ready' }, 'exited'],
+      [{ phase: 'asleep' }, 'running'],
+    ] as const;
+    for (const [changes, state] of states) {
+      const old = observe([seen('a', { state })], { askedAtMonoMs: 100 });
+      expect(plan(known({ ...changes, changedMonoMs: 101 }), old, identities)).toEqual([]);
+      expect(plan(known({ ...changes, changedMonoMs: 99 }), old, identities)).toHaveLength(1);
+    }
   });
 
   test('concludes nothing about others from an answer about one', () => {
