@@ -142,14 +142,15 @@ async function startOver(
   id: string,
   starter: Starter,
 ): Promise<void> {
-  const { engine, clock, log, closing } = parts;
+  const { registry, engine, clock, log, closing } = parts;
   try {
     if (seen)
       await engine.remove(seen.ref, { graceMs: null }, deadline(clock, engineDeadlinesMs.remove, closing));
   } catch (error) {
     log.warn({ id, err: error }, 'could not remove what an unfinished start has left');
   }
-  starter.start(id);
+  // Meanwhile its deadline may have come.
+  if (registry.get(id)?.phase === 'queued') starter.start(id);
 }
 
 /** The container as it was, from the ledger and from what the engine says of it. */

@@ -74,8 +74,30 @@ export function createSpawner(
     const given = await (request.idempotencyKey === undefined
       ? work(null)
       : once({ key: request.idempotencyKey, fingerprint: JSON.stringify([entry.key, user]) }, work));
-    if (!request.early) await given.ready;
+    if (request.early && !isBeingClaimed(given.container.id)) acknowledge(given.container.id);
+    else await given.ready;
     return { ...given, container: registry.get(given.container.id) ?? given.container };
+  }
+
+  /** Nobody is told of a warm container before its claim is known to have gone well (rule 6). */
+  function isBeingClaimed(id: string): boolean {
+    const container = registry.get(id);
+    return container !== undefined && container.readyAtMs !== null && !container.acknowledged;
+  }
+
+  /** Whoever is told early may be told of a start that began for one who waits: that is committed first (rule 2). */
+  function acknowledge(id: string): void {
+    const container = registry.get(id);
+    if (!container || container.phase === 'stopping') {
+      throw new SpawnerError('stopped_early', 'the container was stopped before it was ready');
+    }
+    if (container.acknowledged) return;
+    try {
+      ledger.acknowledge(id);
+    } catch (error) {
+      throw ledgerFailed(error);
+    }
+    registry.amend(id, { acknowledged: true });
   }
 
   /** The same key gives the same container, while the first call runs and for a day after it. */
@@ -86,14 +108,15 @@ export function createSpawner(
     const { key, fingerprint } = idempotency;
     const committed = ledger.idempotent(key);
     const running = keys.get(key);
-    if ((committed ?? running ?? idempotency).fingerprint !== fingerprint) {
+    if ((running ?? committed ?? idempotency).fingerprint !== fingerprint) {
       throw new SpawnerError(
         'key_reused',
         'this Idempotency-Key came with another request before; use a new one',
       );
     }
-    if (committed) return again(committed.containerId);
+    // First: a claim that is committed may fail yet, and another container be taken.
     if (running) return running.given;
+    if (committed) return again(committed.containerId);
     const given = work(idempotency).finally(() => keys.delete(key));
     keys.set(key, { fingerprint, given });
     return given;

@@ -9,7 +9,7 @@ import type { Parts } from './parts.ts';
 import { untilReady } from './readiness.ts';
 import type { Remover } from './remover.ts';
 import type { Slot } from './start-queue.ts';
-import type { Start } from './starts.ts';
+import { type Start, untilAbort } from './starts.ts';
 
 /** Why a start ended without a container, as the reconciler saw it. */
 export class StartEnded extends Error {
@@ -36,6 +36,7 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
       ledger.note(id, 'starting');
       await awaitReady(id, signal);
       await untilAbort(setUp(id), signal);
+      signal.throwIfAborted();
       const readyAtMs = Math.floor(clock.wallMs());
       ledger.becomeReady(id, readyAtMs);
       const { warm, imageKey } = registry.get(id)!;
@@ -240,15 +241,6 @@ interface Turns {
    */
   take(first: boolean, signal: AbortSignal): Promise<void>;
   release(): void;
-}
-
-function untilAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
 
 /** How often one spawn steps over ports held by strangers that only the engine notices, and over leftovers. */

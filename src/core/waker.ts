@@ -4,6 +4,7 @@ import { deadline, engineDeadlinesMs, fromEngineError } from './engine-calls.ts'
 import { SpawnerError } from './errors.ts';
 import type { Parts } from './parts.ts';
 import { untilReady } from './readiness.ts';
+import { untilAbort } from './starts.ts';
 
 /** Puts containers to sleep and wakes them; an asleep one keeps id, URL, user, place, port and volumes. */
 export interface Waker {
@@ -23,7 +24,6 @@ export interface Waker {
 
 export function createWaker(parts: Parts): Waker {
   const { registry, ledger, engine, traffic, reach, starts, clock, log, closing } = parts;
-  const wakings = new Map<string, Promise<Container>>();
   const sleeps = new Map<string, Promise<void>>();
 
   async function wake(id: string): Promise<Container> {
@@ -31,34 +31,33 @@ export function createWaker(parts: Parts): Waker {
     if (!container || container.phase === 'stopping' || container.warm) {
       throw new SpawnerError('unknown_container', 'there is no container with this id');
     }
-    if (container.phase === 'ready') return container;
+    // First: one that is being claimed is ready, and nobody's yet.
     const start = starts.get(id);
     if (start) return start.done;
-    const running = wakings.get(id);
-    if (running) return running;
-    const waking = awaken(id).finally(() => wakings.delete(id));
-    wakings.set(id, waking);
-    return waking;
+    if (container.phase === 'ready') return container;
+    return starts.begin(id, (signal, markCreated) => awaken(id, signal, markCreated)).done;
   }
 
-  async function awaken(id: string): Promise<Container> {
+  /** The signal fires when the container is condemned: its port may soon be another's. */
+  async function awaken(id: string, signal: AbortSignal, markCreated: () => void): Promise<Container> {
     // Where it is still falling asleep, the engine must have done with that first.
-    await sleeps.get(id)?.catch(() => {});
+    await untilAbort(sleeps.get(id) ?? Promise.resolve(), signal).catch(() => {});
     const container = registry.get(id);
     if (container?.phase !== 'asleep') throw stopped();
     registry.amend(id, { moving: 'waking' });
     try {
       note(id, 'waking');
-      const awake = await engine.wake(container.ref!, deadline(clock, engineDeadlinesMs.wake, closing));
+      const limit = deadline(clock, engineDeadlinesMs.wake, signal, closing);
+      const awake = await engine.wake(container.ref!, limit).finally(markCreated);
       const changedMonoMs = clock.monoMs();
       const target = { upstream: awake.upstream!, host: parts.hostOf(id), ready: container.ready };
-      if (!(await untilReady(target, { clock, reach }, closing))) {
+      if (!(await untilReady(target, { clock, reach }, AbortSignal.any([signal, closing])))) {
         throw new SpawnerError(
           'not_ready',
           'the container was started again, but its web server does not answer',
         );
       }
-      if (registry.get(id)?.phase !== 'asleep') throw stopped();
+      signal.throwIfAborted();
       ledger.awake(id);
       log.info({ id }, 'awake');
       const usedSinceMonoMs = clock.monoMs();
@@ -66,7 +65,7 @@ export function createWaker(parts: Parts): Waker {
       return registry.move(id, 'ready', { moving: null, upstream, changedMonoMs, usedSinceMonoMs });
     } catch (error) {
       rest(id);
-      throw asWakeFailure(error, container);
+      throw asWakeFailure(signal.aborted ? signal.reason : error, container);
     }
   }
 

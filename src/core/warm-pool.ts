@@ -1,9 +1,10 @@
 import { queued, specify } from './birth.ts';
 import type { Container } from './container.ts';
-import { deadline, engineDeadlinesMs } from './engine-calls.ts';
+import { deadline, engineDeadlinesMs, fromEngineError } from './engine-calls.ts';
+import { SpawnerError } from './errors.ts';
 import type { ImageEntry } from './image-entry.ts';
 import type { IdempotencyKey } from './ledger.ts';
-import { runOnClaim } from './on-claim.ts';
+import { OnClaimFailed, runOnClaim } from './on-claim.ts';
 import type { Parts } from './parts.ts';
 import type { Remover } from './remover.ts';
 import { ledgerFailed } from './spawner.ts';
@@ -17,7 +18,8 @@ export interface WarmPool {
   spare(entry: ImageEntry): Container | undefined;
   /**
    * Gives the container to the user: exactly one user ever gets it, over crashes too. Resolves with null where
-   * its `on_claim` failed; it is removed then, and that is confirmed.
+   * its `on_claim` failed; it is removed then, and that is confirmed. Rejects with SpawnerError where it was
+   * stopped meanwhile.
    */
   claim(
     container: Container,
@@ -37,7 +39,7 @@ export function createWarmPool(
   remover: Remover,
   starter: Starter,
 ): WarmPool {
-  const { registry, ledger, engine, queue, ports, images, clock, log, closing } = parts;
+  const { registry, ledger, engine, queue, starts, ports, images, clock, log, closing } = parts;
   const failures = new Map<string, { count: number; untilMonoMs: number }>();
   let cancelFill: (() => void) | null = null;
 
@@ -76,20 +78,31 @@ export function createWarmPool(
       usedSinceMonoMs: clock.monoMs(),
     });
     fill();
+    // As a start, so that whoever is given this container meanwhile waits for it, and a stop calls it off.
+    const start = starts.begin(id, async (signal, markCreated) => {
+      markCreated();
+      try {
+        ledger.claim(id, { user, createdAtMs, expiresAtMs, idempotency });
+        await runOnClaim(parts, registry.get(id)!, entry);
+        signal.throwIfAborted();
+        ledger.acknowledge(id);
+        return registry.amend(id, { acknowledged: true });
+      } catch (error) {
+        throw signal.aborted ? signal.reason : asClaimFailure(error);
+      }
+    });
     try {
-      ledger.claim(id, { user, createdAtMs, expiresAtMs, idempotency });
-      await runOnClaim(parts, registry.get(id)!, entry);
-      if (registry.get(id)?.phase !== 'ready') return null;
-      ledger.acknowledge(id);
+      const claimed = await start.done;
+      void rename(id);
+      log.info({ id, image: entry.key }, 'claimed');
+      return claimed;
     } catch (error) {
+      if (start.signal.aborted) throw start.signal.reason;
       log.warn({ id, image: entry.key, err: error }, 'a warm container could not be claimed; removing it');
       await remover.remove(id, 'failed').catch(() => {});
-      if (isLedgerError(error)) throw ledgerFailed(error);
+      if (error instanceof SpawnerError && error.code === 'ledger_failed') throw error;
       return null;
     }
-    void rename(id);
-    log.info({ id, image: entry.key }, 'claimed');
-    return registry.amend(id, { acknowledged: true });
   }
 
   /** For people who look at the engine; nothing of ours goes by the name. */
@@ -185,6 +198,9 @@ export function createWarmPool(
   };
 }
 
-function isLedgerError(error: unknown): boolean {
-  return error instanceof Error && error.name === 'LedgerError';
+function asClaimFailure(error: unknown): SpawnerError {
+  if (error instanceof OnClaimFailed) return new SpawnerError('on_claim_failed', error.message);
+  return error instanceof Error && error.name === 'LedgerError'
+    ? ledgerFailed(error)
+    : fromEngineError(error);
 }
