@@ -18,7 +18,7 @@ export type ProxyAsk =
     }
   | { readonly do: 'add'; readonly routes: readonly { host: string; id: string; port: number }[] }
   | { readonly do: 'drop'; readonly host: string; readonly id: string }
-  | { readonly do: 'closeTunnels'; readonly id: string }
+  | { readonly do: 'quiesce'; readonly id: string }
   | { readonly do: 'state' };
 
 /** What the process holds, after a garbage collection. */
@@ -82,8 +82,8 @@ async function serve(settings: ProxySettings): Promise<void> {
         version++;
         routes.delete(ask.host);
         return proxy.release(ask.id);
-      case 'closeTunnels':
-        return proxy.closeTunnels(ask.id);
+      case 'quiesce':
+        return proxy.quiesce(ask.id);
       case 'state':
         return stateNow(proxy.stats(), errors);
     }

@@ -1,6 +1,7 @@
 import { createApi } from './api/server.ts';
 import type { Configuration } from './config/load.ts';
-import { publicUrlOf } from './config/settings.ts';
+import { proxyLimitsOf } from './config/proxy-settings.ts';
+import { publicUrlOf, redirectPortOf, type Settings } from './config/settings.ts';
 import { systemClock } from './core/clock.ts';
 import { type Core, createCore } from './core/core.ts';
 import { EngineError } from './core/engine.ts';
@@ -9,7 +10,7 @@ import { SpawnerError } from './core/errors.ts';
 import type { Log } from './core/log.ts';
 import { createDockerEngine } from './engine/docker.ts';
 import { openLedger } from './ledger/sqlite.ts';
-import { createProxy } from './proxy/proxy.ts';
+import { type AccessLogSink, accessLogFile, createProxy } from './proxy/proxy.ts';
 import { type Waist, WakeError } from './proxy/waist.ts';
 import { createLoopbackReach } from './reach/loopback.ts';
 
@@ -56,39 +57,42 @@ export async function startService(
       env: options.env,
       log,
     });
-    const info = await engine.check(deadline(engineDeadlinesMs.check, ending.signal));
+    const info = await engine.check(deadline(systemClock, engineDeadlinesMs.check, ending.signal));
     log.info({ engine: info.name, version: info.version }, 'the engine answers');
 
-    // The proxy's port is part of the containers' URLs, and it may be any free one.
-    let proxyPort = settings.proxy_listen.port;
+    // The ports are part of the containers' URLs, and they may be any free ones.
+    const ports = { proxy: settings.proxy_listen.port, tls: settings.tls_listen?.port ?? null };
     const core = createCore({
       images,
-      domain: settings.domain,
-      urlOf: (id) => publicUrlOf(settings, proxyPort).replace('{id}', id),
-      instance: settings.instance,
-      withUsers: settings.with_users,
-      userLimit: settings.user_limit,
-      onUserLimit: settings.on_user_limit,
-      portStart: settings.port_start,
-      maxContainers: settings.max_containers,
-      hexSize: settings.hex_size,
-      sweepEveryMs: settings.cleanup_timeout,
+      ...coreSettings(settings),
+      urlOf: (id) => publicUrlOf(settings, ports.proxy, ports.tls).replace('{id}', id),
       adopt: options.adopt,
       engine,
       ledger,
-      traffic: { release: (id) => proxy.release(id) },
+      traffic: {
+        release: (id) => proxy.release(id),
+        quiesce: (id) => proxy.quiesce(id),
+        noteNow: (id) => proxy.noteNow(id),
+      },
       reach: createLoopbackReach(),
       clock: systemClock,
       log,
     });
-    const proxy = createProxy({ waist: waistOf(core, settings.domain), log });
+    const proxy = createProxy({ waist: waistOf(core, settings.domain), log, ...proxySettings(settings) });
     closers.push(() => core.close());
-
-    await core.start();
-    const proxyAddress = await listen(settings.proxy_listen, 'proxy_listen', (where) => proxy.listen(where));
-    proxyPort = proxyAddress.port;
     closers.push(() => proxy.drain(drainMs));
 
+    await core.start();
+    const { tls_listen: tlsListen } = settings;
+    if (tlsListen) {
+      const opened = await listen(tlsListen, 'tls_listen', (where) => proxy.listen(where, { tls: true }));
+      ports.tls = opened.port;
+    }
+    const redirectToHttpsPort = redirectPortOf(settings, ports.tls);
+    const proxyAddress = await listen(settings.proxy_listen, 'proxy_listen', (where) =>
+      proxy.listen(where, redirectToHttpsPort === null ? {} : { redirectToHttpsPort }),
+    );
+    ports.proxy = proxyAddress.port;
     const api = createApi({
       commands: core.commands,
       withUsers: settings.with_users,
@@ -106,6 +110,40 @@ export async function startService(
   }
 }
 
+const toStandardOutput: AccessLogSink = (lines, done) => void process.stdout.write(lines, done);
+
+/** The settings of the core, in its own words. */
+function coreSettings(settings: Settings) {
+  return {
+    domain: settings.domain,
+    instance: settings.instance,
+    withUsers: settings.with_users,
+    userLimit: settings.user_limit,
+    onUserLimit: settings.on_user_limit,
+    portStart: settings.port_start,
+    maxContainers: settings.max_containers,
+    maxParallelStarts: settings.max_parallel_starts,
+    queueLength: settings.queue_length,
+    hexSize: settings.hex_size,
+    sweepEveryMs: settings.cleanup_timeout,
+    historyMs: settings.history_days * 24 * 3_600_000,
+  };
+}
+
+/** The settings of the proxy, in its own words. */
+function proxySettings(settings: Settings) {
+  const { access_log: accessLog } = settings;
+  return {
+    limits: proxyLimitsOf(settings),
+    trustedProxies: settings.trusted_proxies,
+    proxyProtocolFrom: settings.proxy_protocol_from,
+    certificates: settings.tls_certificates,
+    ...(accessLog === null
+      ? {}
+      : { accessLog: accessLog === '-' ? toStandardOutput : accessLogFile(accessLog) }),
+  };
+}
+
 /** The core as the proxy sees it. */
 function waistOf(core: Core, domain: string): Waist {
   return {
@@ -113,7 +151,7 @@ function waistOf(core: Core, domain: string): Waist {
     noteActivity: core.noteActivity,
     async wake(id) {
       try {
-        await core.wake(id);
+        await core.commands.wake(id);
       } catch (error) {
         // What the engine says is the operator's to read, not the visitor's.
         const retryAfterS = error instanceof SpawnerError ? error.retryAfterS : null;

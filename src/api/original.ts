@@ -10,7 +10,11 @@ export interface Call {
   readonly contentType: string | undefined;
   readonly contentEncoding: string | undefined;
   readonly body: Buffer | undefined;
+  readonly idempotencyKey: string | string[] | undefined;
 }
+
+/** What the three calls ask of the core. */
+export type OriginalCommands = Pick<Commands, 'spawn' | 'stop' | 'newestOf'>;
 
 export interface TextRoute {
   readonly path: string;
@@ -21,7 +25,7 @@ export interface TextRoute {
 
 /** The three calls of the original service, with its names and formats. */
 export function originalRoutes(options: {
-  readonly commands: Commands;
+  readonly commands: OriginalCommands;
   readonly withUsers: boolean;
 }): TextRoute[] {
   const { commands, withUsers } = options;
@@ -33,7 +37,8 @@ export function originalRoutes(options: {
         const form = readForm(call);
         const imageKey = readImageKey(form);
         const user = withUsers ? readUser(form) : null;
-        const container = await commands.spawn({ imageKey, user });
+        const idempotencyKey = readIdempotencyKey(call.idempotencyKey);
+        const container = await commands.spawn({ imageKey, user, ...idempotencyKey });
         return container.id;
       },
     },
@@ -73,6 +78,19 @@ function readImageKey(form: Form): string {
     throw new SpawnerError('field_invalid', `container_id is longer than ${maxImageKeyLength} characters`);
   }
   return withoutControls('container_id', imageKey);
+}
+
+/** Beyond the original: the same key gives the same container, for a day. */
+function readIdempotencyKey(key: string | string[] | undefined): { idempotencyKey?: string } {
+  if (key === undefined) return {};
+  // Node joins repeated fields of this name with a comma; a key has none, so that one is not taken for two.
+  if (typeof key !== 'string' || !/^[!-+\--~]{1,255}$/.test(key)) {
+    throw new SpawnerError(
+      'field_invalid',
+      'Idempotency-Key must be 1 to 255 printable ASCII characters, no comma or space',
+    );
+  }
+  return { idempotencyKey: key };
 }
 
 /** No normalising and no folding of case: ids that differ in a byte are different users. */

@@ -2,17 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
-import type { Commands } from '../core/commands.ts';
 import { SpawnerError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { asSpawnerError, commonHeaders, sendError, sendText } from './answers.ts';
 import { answerBrokenRequests } from './broken-requests.ts';
 import { bodyLimitBytes } from './form.ts';
 import { checkHost, checkOrigin, checkToken, digestToken } from './guards.ts';
-import { originalRoutes } from './original.ts';
+import { type OriginalCommands, originalRoutes } from './original.ts';
 
 export interface ApiOptions {
-  readonly commands: Commands;
+  readonly commands: OriginalCommands;
   readonly withUsers: boolean;
   /** `api_tokens`; with none, calls need no token. */
   readonly tokens: readonly string[];
@@ -109,6 +108,7 @@ export function createApi(options: ApiOptions): Api {
           target: targetOf(request),
           contentType: request.headers['content-type'],
           contentEncoding: request.headers['content-encoding'],
+          idempotencyKey: request.headers['idempotency-key'],
           body: request.body as Buffer | undefined,
         });
         sendText(reply, 200, text);

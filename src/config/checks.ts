@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net';
+import { maxLifetimeProblem } from './lifecycle.ts';
 import type { Report } from './problems.ts';
 import type { Settings } from './settings.ts';
 import type { ListenAddress } from './types.ts';
@@ -16,17 +17,21 @@ export function checkTogether(
   locate: Locate,
   report: Report,
 ): void {
-  const right = (...names: (keyof Settings)[]) => names.every((name) => !wrong.has(name));
+  const right: Right = (...names) => names.every((name) => !wrong.has(name));
   const say: Say = (name, message, expected) => {
     const { key, at } = locate(name);
     report(at, key, message, expected);
   };
   if (right('port_start', 'max_containers')) checkPorts(settings, right, say);
-  if (right('api_listen', 'proxy_listen') && collide(settings.api_listen, settings.proxy_listen)) {
-    say('proxy_listen', `port ${settings.proxy_listen.port} is taken by api_listen; choose another one`);
-  }
+  checkListeners(settings, right, say);
   if (right('api_listen', 'api_tokens', 'api_open')) checkOpenness(settings, say);
   if (right('domain', 'hex_size')) checkApiHosts(settings, say);
+  checkTls(settings, right, say);
+  const { max_lifetime, docker_timeout } = settings;
+  if (max_lifetime !== null && right('max_lifetime', 'docker_timeout')) {
+    const problem = maxLifetimeProblem(max_lifetime, docker_timeout);
+    if (problem !== null) say('max_lifetime', problem);
+  }
 }
 
 /** Whether nobody but this machine reaches the address. */
@@ -38,7 +43,39 @@ export function isLoopback(host: string): boolean {
 
 type Say = (name: keyof Settings, message: string, expected?: string) => void;
 
-function checkPorts(settings: Settings, right: (name: keyof Settings) => boolean, say: Say): void {
+type Right = (...names: (keyof Settings)[]) => boolean;
+
+const listeners = ['api_listen', 'proxy_listen', 'tls_listen'] as const;
+
+function checkListeners(settings: Settings, right: Right, say: Say): void {
+  for (const [i, name] of listeners.entries()) {
+    for (const other of listeners.slice(0, i)) {
+      const [one, two] = [settings[name], settings[other]];
+      if (!one || !two || !right(name, other) || !collide(one, two)) continue;
+      say(name, `port ${one.port} is taken by ${other}; choose another one`);
+    }
+  }
+}
+
+function checkTls(settings: Settings, right: Right, say: Say): void {
+  const { tls_listen, tls_certificates, http_redirect, public_url } = settings;
+  if (!right('tls_listen')) return;
+  if (right('tls_certificates')) {
+    if (tls_listen && tls_certificates.length === 0) {
+      say('tls_listen', 'https needs a certificate; name its files in tls_certificates');
+    }
+    if (!tls_listen && tls_certificates.length > 0) {
+      say('tls_certificates', 'nothing listens for https; set tls_listen, or remove them');
+    }
+  }
+  if (!http_redirect) return;
+  if (!tls_listen) say('http_redirect', 'nothing listens for https; set tls_listen, or remove it');
+  if (public_url?.startsWith('http:')) {
+    say('http_redirect', 'public_url begins with http:, so nobody may be sent on; change one of the two');
+  }
+}
+
+function checkPorts(settings: Settings, right: Right, say: Say): void {
   const lastPort = settings.port_start + settings.max_containers - 1;
   if (lastPort > 65_535) {
     const room = 65_536 - settings.port_start;
@@ -49,8 +86,8 @@ function checkPorts(settings: Settings, right: (name: keyof Settings) => boolean
       `at most ${room}`,
     );
   }
-  for (const name of ['api_listen', 'proxy_listen'] as const) {
-    const { port } = settings[name];
+  for (const name of listeners) {
+    const port = settings[name]?.port ?? 0;
     if (!right(name) || port < settings.port_start || port > lastPort) continue;
     const range = `${settings.port_start} to ${lastPort}`;
     say(name, `port ${port} is one of the ports for containers, ${range}; choose one outside of them`);

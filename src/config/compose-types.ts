@@ -17,22 +17,24 @@ import {
 /** The kinds of value of Compose's words that have a form of their own. */
 
 /** A list of words, or a text that is split as a shell would, without running one. */
-export const words: Type<readonly string[]> = {
-  expected: 'a list of words, or a text that is split into words as a shell does',
-  read(node, key, reading) {
-    const item = template('a text', { userId: true });
-    if (node.kind === 'list') {
-      const read = node.items.map((child, i) => item.read(child, childKey(key, i), reading));
-      return read.includes(undefined) ? undefined : (read as string[]);
-    }
-    const text = item.read(node, key, reading);
-    if (text === undefined) return undefined;
-    const split = shellWords(text);
-    if (split !== null) return split;
-    reading.report(node.at, key, 'a quote or a backslash in this text has no end', this.expected);
-    return undefined;
-  },
-};
+export function words(item: Type<string> = template('a text', { userId: true })): Type<readonly string[]> {
+  const expected = 'a list of words, or a text that is split into words as a shell does';
+  return {
+    expected,
+    read(node, key, reading) {
+      if (node.kind === 'list') {
+        const read = node.items.map((child, i) => item.read(child, childKey(key, i), reading));
+        return read.includes(undefined) ? undefined : (read as string[]);
+      }
+      const text = item.read(node, key, reading);
+      if (text === undefined) return undefined;
+      const split = shellWords(text);
+      if (split !== null) return split;
+      reading.report(node.at, key, 'a quote or a backslash in this text has no end', expected);
+      return undefined;
+    },
+  };
+}
 
 /** A map of texts, or a list of `NAME=text`. Values are never quoted in messages: they may be secrets. */
 export function textMap(what: string, name: RegExp): Type<Readonly<Record<string, string>>> {

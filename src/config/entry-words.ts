@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
-import type { ReadySpec } from '../core/image-entry.ts';
+import type { OnClaimSpec, ReadySpec } from '../core/image-entry.ts';
 import * as compose from './compose-types.ts';
+import { idleTimeout, onIdle, warnBefore } from './lifecycle-settings.ts';
 import { tmpfs, volume } from './mounts.ts';
-import { logging, readiness } from './nested-words.ts';
+import { logging, onClaim, readiness } from './nested-words.ts';
 import { addedCapability, defaultCapabilities, droppedCapability, securityOption } from './security.ts';
 import { template } from './templates.ts';
 import { boolean, duration, integer, list, scalarType, size, type Type, type TypeOf, text } from './types.ts';
@@ -36,8 +37,8 @@ export const entryWords = {
     null,
     'the image to run; the only word that must be there',
   ),
-  command: word<readonly string[] | null>('compose', compose.words, none, null, 'what to run in it'),
-  entrypoint: word<readonly string[] | null>('compose', compose.words, none, null, 'what runs the command'),
+  command: word<readonly string[] | null>('compose', compose.words(), none, null, 'what to run in it'),
+  entrypoint: word<readonly string[] | null>('compose', compose.words(), none, null, 'what runs the command'),
   environment: word<Readonly<Record<string, string>>>(
     'compose',
     compose.textMap('variables', /^[^=\0]+$/),
@@ -196,6 +197,69 @@ export const entryWords = {
     'the setting `docker_timeout`',
     null,
     'its longest life',
+  ),
+  max_lifetime: word<number | null>(
+    'ours',
+    duration(1000),
+    'the setting `max_lifetime`',
+    null,
+    'its longest life with all extensions, at least its `docker_timeout`',
+  ),
+  warn_before: word<number | null>(
+    'ours',
+    warnBefore,
+    'the setting `warn_before`',
+    null,
+    'how long before its end the event `expiring` warns of it',
+  ),
+  idle_timeout: word<number | null>(
+    'ours',
+    idleTimeout,
+    'the setting `idle_timeout`',
+    null,
+    'how long without activity until `on_idle`',
+  ),
+  on_idle: word<'remove' | 'stop' | 'pause' | null>(
+    'ours',
+    onIdle,
+    'the setting `on_idle`',
+    null,
+    'what becomes of it when it is idle, and how it sleeps when it is told to',
+  ),
+  idle_ignores_websockets: word<boolean | null>(
+    'ours',
+    boolean,
+    'the setting `idle_ignores_websockets`',
+    null,
+    'whether an open WebSocket does not count as activity',
+  ),
+  max: word<number | null>(
+    'ours',
+    integer(1, 65_535),
+    'no limit but `max_containers`',
+    null,
+    'containers of this entry at once, warm ones included',
+  ),
+  warm: word(
+    'ours',
+    integer(0, 65_535),
+    '0',
+    0,
+    'containers that are kept ready for whoever comes next; without `{user_id}`, `{created_at}`, `{expires_at}`',
+  ),
+  warm_max_age: word<number | null>(
+    'ours',
+    duration(1000),
+    'the setting `warm_max_age`',
+    null,
+    'how old a warm container may become before it is replaced',
+  ),
+  on_claim: word<OnClaimSpec | null>(
+    'ours',
+    onClaim,
+    'nothing is run',
+    null,
+    'what is run in a warm container when a user gets it, with `values` as JSON on its standard input',
   ),
 } as const;
 

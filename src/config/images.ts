@@ -1,13 +1,25 @@
 import { createHash } from 'node:crypto';
 import type { ContainerSpec, ImageEntry } from '../core/image-entry.ts';
+import { placeholdersOf } from '../core/placeholders.ts';
 import { type EntryValues, type EntryWord, entryWords } from './entry-words.ts';
+import { type LifecycleSettings, lifecycleOf, lifecycleProblems, lifetimeOf, warmOf } from './lifecycle.ts';
 import { didYouMean, type Location } from './problems.ts';
 import { refusalOf } from './refused-words.ts';
 import { capabilitiesOf, securityOptionsOf } from './security.ts';
-import type { Settings } from './settings.ts';
+import { publicUrlOf, type Settings } from './settings.ts';
 import { childKey, describe, type MapNode, type Node } from './source.ts';
 import type { Reading } from './types.ts';
 import { refuseNamesThatMeet, type VolumeName } from './volume-names.ts';
+
+/** What image entries depend on beside themselves. */
+export interface EntryContext {
+  readonly settings: EntrySettings;
+  /** Settings that hold their default in place of something that could not be read. */
+  readonly wrong: ReadonlySet<string>;
+}
+
+type EntrySettings = LifecycleSettings &
+  Pick<Settings, 'domain' | 'public_url' | 'proxy_listen' | 'tls_listen' | 'max_containers'>;
 
 /**
  * Reads `container_images`. Entries with problems are left out; the problems were reported.
@@ -15,9 +27,10 @@ import { refuseNamesThatMeet, type VolumeName } from './volume-names.ts';
 export function readImages(
   node: Node,
   key: string,
-  settings: Pick<Settings, 'docker_timeout' | 'domain'>,
+  context: EntryContext,
   reading: Reading,
 ): Map<string, ImageEntry> {
+  const { settings } = context;
   const volumeNames: VolumeName[] = [];
   const images = new Map<string, ImageEntry>();
   const expected = entryWords.image.type.expected;
@@ -36,8 +49,8 @@ export function readImages(
     const entry = value.kind === 'map' ? value : shortForm(value);
     if (entry) {
       const values = readWords(entry, at, where, reading);
-      if (!values) continue;
-      images.set(name, toEntry(name, values, settings.docker_timeout));
+      if (!values || !goesTogether(entry, values, at, where, context, reading)) continue;
+      images.set(name, toEntry(name, values, settings));
       for (const volume of values.volumes) {
         const isNamed = volume.type === 'volume' && volume.source !== '';
         if (isNamed) volumeNames.push({ name: volume.source, imageKey: name, key: where, at });
@@ -45,6 +58,8 @@ export function readImages(
     } else reading.report(value.at, where, `expected ${expected}, or an image entry, got ${describe(value)}`);
   }
   refuseNamesThatMeet(volumeNames, settings.domain, reading.report);
+  if (!context.wrong.has('max_containers'))
+    refuseOnlyWarm(node, key, images, settings.max_containers, reading);
   return images;
 }
 
@@ -91,10 +106,45 @@ function readWords(node: MapNode, at: Location, key: string, reading: Reading): 
   }
   if (!sound) return null;
   const all = Object.entries(entryWords).map(([name, word]) => [name, values.get(name) ?? word.value]);
-  const read: EntryValues = Object.fromEntries(all);
-  const problems = [mountedTwice(read), scriptWithUser(read)].filter((problem) => problem !== null);
+  return Object.fromEntries(all);
+}
+
+/** Whether the words of an entry, each sound, are so together; what is not was reported. */
+function goesTogether(
+  node: MapNode,
+  values: EntryValues,
+  at: Location,
+  key: string,
+  { settings, wrong }: EntryContext,
+  reading: Reading,
+): boolean {
+  const problems = [mountedTwice(values), scriptWithUser(values)].filter((problem) => problem !== null);
   for (const problem of problems) reading.report(at, key, problem);
-  return problems.length > 0 ? null : read;
+  const ofLife = lifecycleProblems(values, toSpec(values), settings, wrong);
+  for (const { word, message } of ofLife) {
+    reading.report(node.entries.get(word)?.value.at ?? at, childKey(key, word), message);
+  }
+  return problems.length === 0 && ofLife.length === 0;
+}
+
+/** Warm containers take places too: where they took all, they would give way to users again and again. */
+function refuseOnlyWarm(
+  node: MapNode,
+  key: string,
+  images: ReadonlyMap<string, ImageEntry>,
+  maxContainers: number,
+  reading: Reading,
+): void {
+  let warm = 0;
+  for (const [name, entry] of images) {
+    warm += entry.warm.count;
+    if (warm < maxContainers) continue;
+    const message =
+      `${warm} warm containers leave no place for users: there are ${maxContainers}, from \`max_containers\`; ` +
+      'lower `warm`, or raise `max_containers`';
+    reading.report(node.entries.get(name)!.at, childKey(childKey(key, name), 'warm'), message);
+    return;
+  }
 }
 
 /** The engine refuses two mounts in one place, but only when the container is made. */
@@ -116,15 +166,28 @@ function scriptWithUser(values: EntryValues): string | null {
   return '`{user_id}` stands in a script that a shell would run; give it as a variable in `environment` instead';
 }
 
-function toEntry(key: string, values: EntryValues, lifetimeMs: number): ImageEntry {
-  const content = {
+function toEntry(key: string, values: EntryValues, settings: EntrySettings): ImageEntry {
+  const atBirth = {
     spec: toSpec(values),
     ports: [{ name: 'web', port: values.port, protocol: 'http' as const }],
     ready: values.ready,
-    lifetimeMs: values.docker_timeout ?? lifetimeMs,
+    lifetimeMs: lifetimeOf(values, settings),
+    lifecycle: lifecycleOf(values, settings),
   };
-  const configHash = createHash('sha256').update(canonicalJson(content), 'utf8').digest('hex');
-  return { key, configHash, ...content };
+  // What the hash covers is fixed at a container's birth, and a warm one is replaced where it has changed. What
+  // comes later (how many are warm, how old they get, what is run at the claim) replaces none.
+  const covered = { ...atBirth, filled: filledFrom(atBirth.spec, settings) };
+  const configHash = createHash('sha256').update(canonicalJson(covered), 'utf8').digest('hex');
+  return { key, configHash, ...atBirth, max: values.max, warm: warmOf(values, settings) };
+}
+
+/** The settings that are filled into the containers of this entry, so that they are part of what it says. */
+function filledFrom(spec: ContainerSpec, settings: EntrySettings): Readonly<Record<string, string>> {
+  const used = placeholdersOf(spec);
+  return {
+    ...(used.has('domain') && { domain: settings.domain }),
+    ...(used.has('url') && { url: publicUrlOf(settings) }),
+  };
 }
 
 function toSpec(values: EntryValues): ContainerSpec {

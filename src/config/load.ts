@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ImageEntry } from '../core/image-entry.ts';
 import { checkTogether } from './checks.ts';
-import { noEntries, readImages } from './images.ts';
+import { type EntryContext, noEntries, readImages } from './images.ts';
 import { engineSockets } from './mounts.ts';
 import { didYouMean, type Location, Problems, type Report } from './problems.ts';
-import { settings as declarations, type Setting, type SettingName, type Settings } from './settings.ts';
+import type { Setting } from './setting.ts';
+import { settings as declarations, type SettingName, type Settings } from './settings.ts';
 import { describe, type Node, readJson, readYaml, untypedText } from './source.ts';
 import type { Reading } from './types.ts';
 
@@ -40,11 +41,13 @@ export function loadConfiguration(from: {
     report: problems.report,
     withUsers: true,
     engineSockets: engineSockets(from.env.DOCKER_HOST),
+    cwd: from.cwd,
   });
   const settings: Settings = { ...read.settings, data_dir: resolve(from.cwd, read.settings.data_dir) };
   const locate = (name: SettingName) => written.get(name) ?? { key: name, at: nowhere(file) };
   checkTogether(settings, read.wrong, locate, problems.report);
-  const images = imagesOf(written.get('container_images'), file, settings, read.reading);
+  const context = { settings, wrong: read.wrong };
+  const images = imagesOf(written.get('container_images'), file, context, read.reading);
   problems.throwAny();
   return { settings, images, source: file?.path ?? null };
 }
@@ -152,10 +155,10 @@ function readSettings(
 function imagesOf(
   written: Written | undefined,
   file: File | null,
-  settings: Settings,
+  context: EntryContext,
   reading: Reading,
 ): Map<string, ImageEntry> {
-  if (written) return readImages(written.node, written.key, settings, reading);
+  if (written) return readImages(written.node, written.key, context, reading);
   reading.report(nowhere(file), 'container_images', noEntries, 'at least one image entry');
   return new Map();
 }

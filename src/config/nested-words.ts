@@ -1,9 +1,11 @@
-import type { ReadySpec } from '../core/image-entry.ts';
+import type { OnClaimSpec, ReadySpec } from '../core/image-entry.ts';
+import { textMap, words } from './compose-types.ts';
 import { didYouMean } from './problems.ts';
 import { childKey, describe, type MapNode, type Node } from './source.ts';
+import { plainText } from './templates.ts';
 import { duration, type Reading, refuse, scalarType, size, type Type, text } from './types.ts';
 
-/** The words of an image entry that are maps of further words: `ready` and `logging`. */
+/** The words of an image entry that are maps of further words: `ready`, `logging` and `on_claim`. */
 
 /** `ready: {path, status, timeout}`; what is left out is as in `defaults`. */
 export function readiness(defaults: ReadySpec): Type<ReadySpec> {
@@ -15,7 +17,14 @@ export function readiness(defaults: ReadySpec): Type<ReadySpec> {
       const known = refuseOthers(node, key, ['path', 'status', 'timeout'], reading);
       const path = child(node, key, 'path', readyPath, defaults.path, reading);
       const statuses = child(node, key, 'status', statusRanges, defaults.statuses, reading);
-      const timeoutMs = child(node, key, 'timeout', duration(1, 86_400_000), defaults.timeoutMs, reading);
+      const timeoutMs = child(
+        node,
+        key,
+        'timeout',
+        duration(1, { maxMs: 86_400_000 }),
+        defaults.timeoutMs,
+        reading,
+      );
       if (!known || path === undefined || statuses === undefined || timeoutMs === undefined) return undefined;
       return { path, statuses, timeoutMs };
     },
@@ -39,6 +48,30 @@ export const logging: Type<{ readonly maxSizeBytes: number; readonly maxFiles: n
     return maxSizeBytes === undefined || maxFiles === undefined ? undefined : { maxSizeBytes, maxFiles };
   },
 };
+
+/** `on_claim: {command, values, timeout}`; only `command` must be there. */
+export const onClaim: Type<OnClaimSpec> = {
+  expected: 'a map such as {command: [/setup], values: {user: "{user_id}"}, timeout: 10s}',
+  read(node, key, reading) {
+    if (node.kind !== 'map') return refuse(node, key, this.expected, reading);
+    const known = refuseOthers(node, key, ['command', 'values', 'timeout'], reading);
+    const command = child(node, key, 'command', claimCommand, [], reading);
+    const values = child(node, key, 'values', claimValues, {}, reading);
+    const timeoutMs = child(node, key, 'timeout', claimTimeout, 10_000, reading);
+    const nothingToRun = command?.length === 0;
+    if (nothingToRun) reading.report(node.at, key, 'there is no `command`; name what is run at the claim');
+    if (!known || nothingToRun || command === undefined) return undefined;
+    return values === undefined || timeoutMs === undefined ? undefined : { command, values, timeoutMs };
+  },
+};
+
+/** What differs per user comes as values, on standard input: a command line shows in every list of processes. */
+const claimCommand = words(plainText('a text', 'give it in `values`, which the command reads as JSON'));
+
+const claimValues = textMap('values', /^[^=\0]+$/);
+
+/** The caller of the spawn waits for it. */
+const claimTimeout = duration(100, { maxMs: 600_000 });
 
 /** RFC 3986, sections 3.3 and 3.4: so there are no braces, and no placeholder is filled here. */
 const readyPath = text('a path such as /health?full=1', /^\/[\w.~:/?[\]@!$&'()*+,;=%-]*$/);

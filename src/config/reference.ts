@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { placeholders } from '../core/placeholders.ts';
 import { entryWords } from './entry-words.ts';
+import { proxyLimitSettings } from './proxy-settings.ts';
 import { settings } from './settings.ts';
 
 /** The reference page, docs/configuration.md, in Markdown: made from the declarations. */
@@ -9,8 +10,10 @@ export function referencePage(): string {
   return `${[
     intro,
     '## Settings',
-    table(['key', 'default', 'value', 'meaning'], settingRows()),
+    table(['key', 'default', 'value', 'meaning'], settingRows(isOfService)),
     values,
+    '### Limits of the proxy',
+    table(['key', 'default', 'value', 'meaning'], settingRows(isProxyLimit)),
     '## Image entries',
     entries,
     '### Words of Compose',
@@ -18,6 +21,7 @@ export function referencePage(): string {
     '### Words of our own',
     table(['word', 'default', 'value', 'meaning'], wordRows('ours')),
     safety,
+    lifeCycle,
     '## Placeholders',
     placeholderRules,
     table(
@@ -72,6 +76,35 @@ an entry says otherwise by name, they have limits of memory, processors, process
 privileges, few capabilities, and a network in which they cannot reach each other. To loosen: \`mem_limit: 0\`,
 \`cpus: 0\`, \`pids_limit: -1\`, \`cap_add\`, \`security_opt\`, \`logging\`, \`network_mode\`.`;
 
+const lifeCycle = `### Idle, asleep and warm containers
+
+A container ends after its \`docker_timeout\`, which callers may extend up to \`max_lifetime\`, whether it is used,
+idle or asleep. An open request and an open WebSocket are activity. After \`idle_timeout\` without any it is
+removed, or sleeps: stopped, which frees its memory and loses what was in it (\`tmpfs\` too), or paused, which
+wakes faster. Asleep it keeps its id, URL, place, files and volumes, and the next request wakes it.
+
+Of an entry with \`warm\`, that many containers are kept ready, and a spawn takes one at once. They take places,
+and give way when users need them; they are replaced when what the entry says of its containers changes, which
+the number of warm ones and \`on_claim\` are no part of. What differs for each user is delivered by \`on_claim\`
+when one is taken: its command runs inside and reads the filled \`values\` from standard input as one JSON
+object. Where it fails, or takes longer than \`timeout\`, the container is removed and the next one taken.
+
+\`\`\`yaml
+container_images:
+  lab:
+    image: registry.example.com/lab
+    docker_timeout: 8h
+    max_lifetime: 24h
+    idle_timeout: 30m
+    on_idle: stop
+    max: 50
+    warm: 5
+    on_claim:
+      command: [/usr/local/bin/set-up]
+      values: {team: "{user_id}", ends: "{expires_at}"}
+      timeout: 5s
+\`\`\``;
+
 const placeholderRules = `Filled in when a container is made, as data, never through a shell and never twice: in
 \`command\`, \`entrypoint\`, the values of \`environment\` and \`labels\`, the names of \`volumes\` (escaped there, so
 that different users never share one), \`working_dir\`, \`user\`, the paths of \`tmpfs\` and the names of
@@ -79,8 +112,12 @@ that different users never share one), \`working_dir\`, \`user\`, the paths of \
 \`sh -c\`. \`{{name}}\` stands for a literal \`{name}\`; \`\${name}\` and every other brace stay as they are; any
 other \`{name}\` of lower-case letters and \`_\` stops the start.`;
 
-function settingRows(): string[][] {
-  return Object.entries(settings).map(([name, { written, type, description }]) => [
+const isProxyLimit = (name: string) => Object.hasOwn(proxyLimitSettings, name);
+const isOfService = (name: string) => !isProxyLimit(name);
+
+function settingRows(shown: (name: string) => boolean): string[][] {
+  const rows = Object.entries(settings).filter(([name]) => shown(name));
+  return rows.map(([name, { written, type, description }]) => [
     `\`${name}\``,
     written === null ? '' : `\`${written}\``,
     type.expected,

@@ -32,9 +32,7 @@ const instead: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Ours, of later versions. */
-const later: ReadonlySet<string> = new Set([
-  ...['ports', 'idle_timeout', 'on_idle', 'warm', 'max', 'on_claim', 'queue', 'access', 'routes'],
-]);
+const later: ReadonlySet<string> = new Set([...['ports', 'queue', 'access', 'routes']]);
 
 /** The rest of what the Compose specification and its older versions know for a service. */
 const composeWords: ReadonlySet<string> = new Set([

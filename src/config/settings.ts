@@ -1,9 +1,12 @@
 import { isIP } from 'node:net';
+import { lifecycleSettings } from './lifecycle-settings.ts';
+import { listenerSettings } from './listener-settings.ts';
+import { proxyLimitSettings } from './proxy-settings.ts';
+import { setting } from './setting.ts';
 import type { Node } from './source.ts';
 import {
   boolean,
   choice,
-  duration,
   integer,
   isHostName,
   type ListenAddress,
@@ -11,19 +14,9 @@ import {
   listenAddress,
   scalarType,
   secret,
-  type Type,
   type TypeOf,
   text,
 } from './types.ts';
-
-/** One setting: its type, what it is when nobody says, and what it means. */
-export interface Setting<T> {
-  readonly type: Type<T>;
-  /** As one would write it in the file; null where there is none. The reference page shows it. */
-  readonly written: string | null;
-  readonly value: T;
-  readonly description: string;
-}
 
 /**
  * Every setting, declared once: the validation, `--help` and the reference page are made from here. The key is
@@ -80,13 +73,7 @@ export const settings = {
     'spawned__',
     'start of the container names in the engine',
   ),
-  docker_timeout: setting(duration(1000), '3600', 3_600_000, 'longest life of a container'),
-  cleanup_timeout: setting(
-    duration(1000),
-    '60',
-    60_000,
-    'time between two full sweeps; deadlines do not wait for them',
-  ),
+  ...lifecycleSettings,
   proxy_config: setting<null>(
     {
       expected: 'that it is left out: a file for Apache is not written yet',
@@ -121,17 +108,11 @@ export const settings = {
     { host: '127.0.0.1', port: 3000 },
     'where the API listens; port 0 takes any free one',
   ),
-  proxy_listen: setting<ListenAddress>(
-    listenAddress,
-    '0.0.0.0:8080',
-    { host: '0.0.0.0', port: 8080 },
-    "where the proxy listens for the containers' visitors; port 0 takes any free one",
-  ),
   public_url: setting<string | null>(
     scalarType('a URL such as https://{id}.example.com, without a path', parsePublicUrl),
     null,
     null,
-    'how the URL of a container is built; made from `domain` and `proxy_listen` where it is not set',
+    'how the URL of a container is built; not set: made from `domain` and `tls_listen` or `proxy_listen`',
   ),
   api_hosts: setting<readonly string[]>(
     list(scalarType('a host name or IP address without port', parseHost)),
@@ -166,6 +147,8 @@ export const settings = {
     false,
     'let the API listen on other than loopback addresses without `api_tokens`: anybody who reaches it may spawn',
   ),
+  ...listenerSettings,
+  ...proxyLimitSettings,
   log_level: setting<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'>(
     choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     'info',
@@ -184,18 +167,32 @@ export type Settings = {
 };
 
 /**
- * How the URL of a container is built: `public_url`, or else `http://{id}.DOMAIN` with the port of the proxy.
- * `proxyPort` is the one really listened on, which differs where `proxy_listen` asked for any free one.
+ * How the URL of a container is built: `public_url`, or else `https://{id}.DOMAIN` where there is a listener for
+ * TLS, or `http://{id}.DOMAIN`, with the port of the listener. The ports are those really listened on, which
+ * differ where any free one was asked for.
  */
 export function publicUrlOf(
-  from: Pick<Settings, 'public_url' | 'domain' | 'proxy_listen'>,
+  from: Pick<Settings, 'public_url' | 'domain' | 'proxy_listen' | 'tls_listen'>,
   proxyPort: number = from.proxy_listen.port,
+  tlsPort: number | null = from.tls_listen?.port ?? null,
 ): string {
-  return from.public_url ?? `http://{id}.${from.domain}${proxyPort === 80 ? '' : `:${proxyPort}`}`;
+  if (from.public_url !== null) return from.public_url;
+  const [scheme, port, usual] =
+    tlsPort === null ? (['http', proxyPort, 80] as const) : (['https', tlsPort, 443] as const);
+  return `${scheme}://{id}.${from.domain}${port === usual ? '' : `:${port}`}`;
 }
 
-function setting<T>(type: Type<T>, written: string | null, value: T, description: string): Setting<T> {
-  return { type, written, value, description };
+/**
+ * The port to which visitors are sent on for https: that of their URLs, which is not the one listened on where a
+ * router lies between. null: they are not sent on.
+ */
+export function redirectPortOf(
+  from: Pick<Settings, 'public_url' | 'domain' | 'proxy_listen' | 'tls_listen' | 'http_redirect'>,
+  tlsPort: number | null = from.tls_listen?.port ?? null,
+): number | null {
+  if (!from.http_redirect || tlsPort === null) return null;
+  const url = publicUrlOf(from, from.proxy_listen.port, tlsPort);
+  return Number(new URL(url.replace('{id}', 'id')).port || 443);
 }
 
 function parsePublicUrl(value: string): string | undefined {

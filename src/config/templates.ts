@@ -25,6 +25,18 @@ export function template(
   };
 }
 
+/** A text that is taken as it is: a placeholder in it is refused, with a word on what to do. */
+export function plainText(expected: string, whatToDo: string): Type<string> {
+  return {
+    expected,
+    read(node, key, reading) {
+      const text = node.kind === 'scalar' && node.value !== null ? node.text : undefined;
+      if (text === undefined || text.includes('\0')) return refuse(node, key, expected, reading);
+      return refusePlaceholders(text, node, key, reading, whatToDo) ? text : undefined;
+    },
+  };
+}
+
 /** Reports every placeholder of the text that is unknown, or that has no meaning here. */
 export function checkPlaceholders(
   text: string,
@@ -44,10 +56,16 @@ export function checkPlaceholders(
 }
 
 /** Reports any placeholder: for texts in which none is filled. */
-export function refusePlaceholders(text: string, node: Node, key: string, reading: Reading): boolean {
+export function refusePlaceholders(
+  text: string,
+  node: Node,
+  key: string,
+  reading: Reading,
+  whatToDo = 'remove it',
+): boolean {
   const name = namesIn(text).find(isPlaceholder);
   if (name === undefined) return true;
-  reading.report(node.at, key, `no placeholder is filled here, and \`{${name}}\` is one; remove it`);
+  reading.report(node.at, key, `no placeholder is filled here, and \`{${name}}\` is one; ${whatToDo}`);
   return false;
 }
 

@@ -9,6 +9,8 @@ export interface Reading {
   readonly withUsers: boolean;
   /** The sockets of the engine, which no container may get at. */
   readonly engineSockets: readonly string[];
+  /** Where relative paths of this machine start. */
+  readonly cwd: string;
 }
 
 /** A kind of value: declared once, used for reading, for messages and for the reference page. */
@@ -85,23 +87,39 @@ export function choice<const T extends string>(...words: readonly T[]): Type<T> 
   return scalarType(expected, (value) => words.find((word) => word === value));
 }
 
-/** Seconds, or `90s`, `30m`, `8h`, `2d`, `500ms`, `1h30m`; gives milliseconds. */
-export function duration(minMs: number, maxMs: number = 36_500 * unitsMs.d): Type<number> {
+/**
+ * Seconds, or `90s`, `30m`, `8h`, `2d`, `500ms`, `1h30m`; gives milliseconds. `zero`: what 0 means, where it may
+ * be written although it is below the least.
+ */
+export function duration(
+  minMs: number,
+  options: { readonly maxMs?: number; readonly zero?: string } = {},
+): Type<number> {
+  const { maxMs = 36_500 * unitsMs.d, zero } = options;
   const least = minMs > 0 ? `, at least ${durationText(minMs)}` : '';
-  return scalarType(`a duration such as 90, 90s, 30m, 8h or 2d${least}`, (value) => {
+  const most = options.maxMs === undefined ? '' : `, at most ${durationText(maxMs)}`;
+  const orZero = zero === undefined ? '' : `, or 0 for ${zero}`;
+  return scalarType(`a duration such as 90, 90s, 30m, 8h or 2d${least}${most}${orZero}`, (value) => {
     const ms = parseDurationMs(value);
-    return ms !== undefined && ms >= minMs && ms <= maxMs ? ms : undefined;
+    if (ms === undefined) return undefined;
+    return (ms >= minMs && ms <= maxMs) || (ms === 0 && zero !== undefined) ? ms : undefined;
   });
 }
 
 /** Bytes, or `512m`, `1g`, `64kb`; gives bytes. Units are powers of 1024, as in Compose. */
-export function size(minBytes: number, options: { readonly orZero?: boolean } = {}): Type<number> {
+export function size(
+  minBytes: number,
+  options: { readonly maxBytes?: number; readonly orZero?: boolean } = {},
+): Type<number> {
+  const { maxBytes = Number.MAX_SAFE_INTEGER } = options;
   const least = minBytes > 1 ? `, at least ${sizeText(minBytes)}` : '';
+  const most = options.maxBytes === undefined ? '' : `, at most ${sizeText(maxBytes)}`;
   const zero = options.orZero ? ', or 0 for no limit' : '';
-  return scalarType(`a size such as 512m${least}${zero}`, (value) => {
+  const example = maxBytes < parseSizeBytes('512m')! ? '64k' : '512m';
+  return scalarType(`a size such as ${example}${least}${most}${zero}`, (value) => {
     const bytes = parseSizeBytes(value);
     if (bytes === undefined) return undefined;
-    return bytes >= minBytes || (options.orZero && bytes === 0) ? bytes : undefined;
+    return (bytes >= minBytes && bytes <= maxBytes) || (options.orZero && bytes === 0) ? bytes : undefined;
   });
 }
 
@@ -195,6 +213,18 @@ export const listenAddress: Type<ListenAddress> = scalarType(
     const host = match[2]!.toLowerCase();
     if (host === '') return { host: '0.0.0.0', port };
     return isIP(host) === 4 || isHostName(host) ? { host, port } : undefined;
+  },
+);
+
+/** An IP address, or a range of them in CIDR notation. */
+export const addressRange: Type<string> = scalarType(
+  'an IP address or a range such as 10.0.0.0/8 or fd00::/8',
+  (value) => {
+    const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(value.trim()) ?? [];
+    const family = isIP(address);
+    // A zone (`fe80::1%eth0`) has no meaning in a range.
+    if (family === 0 || address.includes('%')) return undefined;
+    return Number(bits ?? 0) <= (family === 6 ? 128 : 32) ? value.trim() : undefined;
   },
 );
 

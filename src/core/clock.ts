@@ -6,6 +6,8 @@ export interface Clock {
   monoMs(): number;
   /** Calls `fire` once after `delayMs` (any length); the returned function cancels it. */
   after(delayMs: number, fire: () => void): () => void;
+  /** A signal that fires after `limitMs`, with a `TimeoutError` as its reason; nothing need be done to drop it. */
+  timeout(limitMs: number): AbortSignal;
 }
 
 /** The longest delay that Node's timers take; a longer one would fire at once. */
@@ -26,6 +28,7 @@ export const systemClock: Clock = {
     timer = setTimeout(arm, Math.min(Math.max(delayMs, 0), maxTimerMs));
     return () => clearTimeout(timer);
   },
+  timeout: (limitMs) => AbortSignal.timeout(limitMs),
 };
 
 /** Resolves after `delayMs`, or at once when the signal fires. */

@@ -1,4 +1,4 @@
-import type { ContainerSpec, PortSpec, ReadySpec } from './image-entry.ts';
+import type { ContainerSpec, LifecycleSpec, PortSpec, ReadySpec } from './image-entry.ts';
 
 /** Where a container is in its life. Forward only, but for ready <-> asleep; `gone` is the end. */
 export type Phase = 'queued' | 'creating' | 'starting' | 'ready' | 'asleep' | 'stopping' | 'gone';
@@ -47,6 +47,7 @@ export interface Birth {
 export interface Specification extends Birth {
   readonly spec: ContainerSpec;
   readonly ready: ReadySpec;
+  readonly lifecycle: LifecycleSpec;
 }
 
 /** One running instance of an image entry, as the registry holds it. Only the registry writes to it. */
@@ -56,14 +57,21 @@ export interface Container extends Specification {
   readonly reason: GoneReason | null;
   /** The engine's own name for it; null until the engine confirmed the creation. */
   readonly ref: string | null;
-  /** When `ref` became known, on the monotonic clock: lists asked for before cannot contain it. */
-  readonly refSinceMonoMs: number;
+  /**
+   * When the last call of ours that changed it in the engine had ended, on the monotonic clock: a list that was
+   * asked for before does not show it as it is.
+   */
+  readonly changedMonoMs: number;
   readonly upstream: Upstream | null;
   /** Whether a caller was told of it (rule 2). */
   readonly acknowledged: boolean;
   readonly readyAtMs: number | null;
   /** The deadline on the monotonic clock, which no jump of the wall clock moves (rule 8). */
   readonly expiresAtMonoMs: number;
-  /** Whether the engine is being asked to start or continue it, while `asleep`. */
-  readonly waking: boolean;
+  /** Since when it can be used, on the monotonic clock: its idle time begins no earlier. */
+  readonly usedSinceMonoMs: number;
+  /** While `asleep`: what the engine is being asked for. */
+  readonly moving: 'falling-asleep' | 'waking' | null;
+  /** Whether it is kept ready for somebody, and nobody's yet. It has no route then. */
+  readonly warm: boolean;
 }

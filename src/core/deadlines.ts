@@ -12,7 +12,10 @@ export interface Deadlines {
  * A binary heap whose outdated entries are dropped when they come up, so that setting a deadline costs the
  * same with ten containers as with ten thousand.
  */
-export function createDeadlines(clock: Clock, onDue: (name: string) => void): Deadlines {
+export function createDeadlines(
+  clock: Pick<Clock, 'monoMs' | 'after'>,
+  onDue: (name: string) => void,
+): Deadlines {
   const current = new Map<string, number>();
   const heap: { name: string; at: number }[] = [];
   let armedFor = Number.POSITIVE_INFINITY;

@@ -1,5 +1,7 @@
-import { type Engine, EngineError } from './engine.ts';
+import type { Clock } from './clock.ts';
+import { EngineError } from './engine.ts';
 import { SpawnerError } from './errors.ts';
+import type { Parts } from './parts.ts';
 
 /** Deadlines of the calls to the engine (rule 7), in milliseconds. Removals and stops add their grace. */
 export const engineDeadlinesMs = {
@@ -14,8 +16,8 @@ export const engineDeadlinesMs = {
 } as const;
 
 /** A signal that fires after `limitMs`, or with any of the others. */
-export function deadline(limitMs: number, ...others: AbortSignal[]): AbortSignal {
-  return AbortSignal.any([AbortSignal.timeout(limitMs), ...others]);
+export function deadline(clock: Clock, limitMs: number, ...others: AbortSignal[]): AbortSignal {
+  return AbortSignal.any([clock.timeout(limitMs), ...others]);
 }
 
 /**
@@ -23,13 +25,12 @@ export function deadline(limitMs: number, ...others: AbortSignal[]): AbortSignal
  * there, which costs nothing when it is. Rejects with `engine_unavailable`; `work` goes on.
  */
 export async function whileEngineAnswers<T>(
-  engine: Engine,
+  { engine, clock, closing }: Pick<Parts, 'engine' | 'clock' | 'closing'>,
   work: Promise<T>,
-  closing: AbortSignal,
 ): Promise<T> {
   // Whoever loses the race must not become an unhandled rejection.
   work.catch(() => {});
-  const watchdog = engine.check(deadline(engineDeadlinesMs.check, closing)).then(
+  const watchdog = engine.check(deadline(clock, engineDeadlinesMs.check, closing)).then(
     () => work,
     () => {
       throw engineUnavailable();

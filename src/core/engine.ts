@@ -29,8 +29,25 @@ export interface Engine {
    */
   remove(ref: string, options: { readonly graceMs: number | null }, signal: AbortSignal): Promise<void>;
 
+  /** Stops or pauses a running container, to be continued by `wake`; one that is stopped or paused is no error. */
+  sleep(
+    ref: string,
+    options: { readonly mode: 'stop' | 'pause'; readonly graceMs: number | null },
+    signal: AbortSignal,
+  ): Promise<void>;
+
   /** Starts a stopped container or continues a paused one; one that runs is no error. */
   wake(ref: string, signal: AbortSignal): Promise<EngineContainer>;
+
+  /** Runs a command inside, with `input` on its standard input, and resolves when it has ended. */
+  exec(
+    ref: string,
+    options: { readonly command: readonly string[]; readonly input: string },
+    signal: AbortSignal,
+  ): Promise<ExecResult>;
+
+  /** Gives a container that was made warm the name that a claimed one has. */
+  rename(ref: string, id: string, signal: AbortSignal): Promise<void>;
 
   /** The last `tailLines` lines of standard output and error, as text; unprintable bytes are replaced. */
   logs(ref: string, options: { readonly tailLines: number }, signal: AbortSignal): Promise<string>;
@@ -41,8 +58,18 @@ export interface EngineInfo {
   readonly version: string;
 }
 
+export interface ExecResult {
+  readonly exitCode: number;
+  /** The end of what it wrote, as text, at most 4 KiB; unprintable bytes are replaced. */
+  readonly output: string;
+}
+
 export interface CreateRequest {
   readonly specification: Specification;
+  /** Whether it is made to be kept warm: its name says so until `rename`. */
+  readonly warm: boolean;
+  /** Awaited after a pull that was needed, before the container is created: pulling leaves the engine to others. */
+  readonly beforeCreate?: () => Promise<void>;
   readonly onProgress?: (progress: CreateProgress) => void;
 }
 
@@ -56,6 +83,8 @@ export interface EngineContainer {
   /** The engine's own identifier. */
   readonly ref: string;
   readonly name: string;
+  /** The image as it was named at the creation; something else where that name now means another image. */
+  readonly image: string;
   /** All labels; labels.ts reads ours from them. */
   readonly labels: Readonly<Record<string, string>>;
   readonly state: EngineState;

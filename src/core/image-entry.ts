@@ -6,13 +6,47 @@
 /** One key of `container_images`. */
 export interface ImageEntry {
   readonly key: string;
-  /** SHA-256 in hexadecimal over everything below: tells whether a container was made from this very entry. */
+  /** SHA-256 in hexadecimal over what is fixed at a container's birth: tells whether it was made from this entry. */
   readonly configHash: string;
   readonly spec: ContainerSpec;
   readonly ports: readonly PortSpec[];
   readonly ready: ReadySpec;
   /** The longest life of a container of this entry; from the entry's or the global `docker_timeout`. */
   readonly lifetimeMs: number;
+  readonly lifecycle: LifecycleSpec;
+  /** The most containers of this entry at once, warm ones included; null: only the other limits hold. */
+  readonly max: number | null;
+  readonly warm: WarmSpec;
+}
+
+/** What becomes of a container that is not used, or near its end. Fixed at its birth. */
+export interface LifecycleSpec {
+  /** How long without activity until `onIdle`; null: idleness does not matter. */
+  readonly idleMs: number | null;
+  readonly onIdle: 'remove' | 'stop' | 'pause';
+  /** Whether open WebSockets and other tunnels do not count as activity, but the bytes in them do. */
+  readonly idleIgnoresTunnels: boolean;
+  /** How long before its deadline an `expiring` event is written; 0: none. */
+  readonly warnBeforeMs: number;
+  /** The longest life with all extensions, from its creation on. */
+  readonly maxLifetimeMs: number;
+}
+
+/** Containers that are kept started and ready for whoever comes next. */
+export interface WarmSpec {
+  /** How many; 0: none. */
+  readonly count: number;
+  /** How old an unclaimed one may become before it is replaced. */
+  readonly maxAgeMs: number;
+  /** What is run inside when a user gets one; null: nothing. */
+  readonly onClaim: OnClaimSpec | null;
+}
+
+export interface OnClaimSpec {
+  readonly command: readonly string[];
+  /** Sent to the command's standard input as one JSON object; placeholders are filled. */
+  readonly values: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
 }
 
 /** How to run a container: Compose's words in camel case, with units in the names. Absent words are null. */

@@ -8,6 +8,11 @@ export function containerName(prefix: string, id: string): string {
   return prefix + id;
 }
 
+/** The name of a container that is kept warm and is nobody's yet. */
+export function warmContainerName(prefix: string, id: string): string {
+  return `${prefix}warm-${id}`;
+}
+
 /** The network in which this instance's containers live. */
 export function networkName(instance: string): string {
   return `docker-spawner-${instance}`;

@@ -42,24 +42,21 @@ export function placeholderValues(
  * and in the names of volumes it is escaped. Fails where a text asks for the user of a container without one.
  */
 export function fill(spec: ContainerSpec, values: PlaceholderValues): ContainerSpec {
-  const text = (template: string) => fillText(template, values);
-  const texts = (list: readonly string[]) => list.map(text);
-  const record = (map: Readonly<Record<string, string>>) =>
-    Object.fromEntries(Object.entries(map).map(([name, template]) => [name, text(template)]));
-  return {
-    ...spec,
-    command: spec.command && texts(spec.command),
-    entrypoint: spec.entrypoint && texts(spec.entrypoint),
-    environment: record(spec.environment),
-    labels: record(spec.labels),
-    workingDir: spec.workingDir === null ? null : text(spec.workingDir),
-    user: spec.user === null ? null : text(spec.user),
-    tmpfs: spec.tmpfs.map((mount) => ({ ...mount, target: text(mount.target) })),
-    extraHosts: texts(spec.extraHosts),
-    volumes: spec.volumes.map((volume) =>
-      volume.type === 'volume' ? { ...volume, source: fillText(volume.source, values, volumeText) } : volume,
-    ),
+  return mapTexts(spec, {
+    text: (template) => fillText(template, values),
+    volumeName: (template) => fillText(template, values, volumeText),
+  });
+}
+
+/** The placeholders that `fill` would fill in this specification. */
+export function placeholdersOf(spec: ContainerSpec): ReadonlySet<PlaceholderName> {
+  const found = new Set<PlaceholderName>();
+  const note = (template: string) => {
+    for (const name of namesIn(template)) if (isPlaceholder(name)) found.add(name);
+    return template;
   };
+  mapTexts(spec, { text: note, volumeName: note });
+  return found;
 }
 
 /**
@@ -102,6 +99,30 @@ export function volumeText(value: string): string {
   const escaped = escapeName(value);
   if (escaped.length <= volumeTextMaxLength) return escaped;
   return `__${createHash('sha256').update(value, 'utf8').digest('hex')}`;
+}
+
+/** Every text of a specification that may hold placeholders, each put through what is given. */
+function mapTexts(
+  spec: ContainerSpec,
+  { text, volumeName }: Readonly<Record<'text' | 'volumeName', (template: string) => string>>,
+): ContainerSpec {
+  const texts = (list: readonly string[]) => list.map(text);
+  const record = (map: Readonly<Record<string, string>>) =>
+    Object.fromEntries(Object.entries(map).map(([name, template]) => [name, text(template)]));
+  return {
+    ...spec,
+    command: spec.command && texts(spec.command),
+    entrypoint: spec.entrypoint && texts(spec.entrypoint),
+    environment: record(spec.environment),
+    labels: record(spec.labels),
+    workingDir: spec.workingDir === null ? null : text(spec.workingDir),
+    user: spec.user === null ? null : text(spec.user),
+    tmpfs: spec.tmpfs.map((mount) => ({ ...mount, target: text(mount.target) })),
+    extraHosts: texts(spec.extraHosts),
+    volumes: spec.volumes.map((volume) =>
+      volume.type === 'volume' ? { ...volume, source: volumeName(volume.source) } : volume,
+    ),
+  };
 }
 
 const pattern = /\{\{([a-z_]+)\}\}|(\$\{[a-z_]+\})|\{([a-z_]+)\}/g;

@@ -21,6 +21,8 @@ export type Action =
   | { readonly do: 'discard'; readonly id: string; readonly ref: string }
   /** Its end was not our doing: clean up after it. */
   | { readonly do: 'end'; readonly id: string; readonly reason: GoneReason }
+  /** Kept warm from an image that has another meaning now: make way for a new one. */
+  | { readonly do: 'recycle'; readonly id: string }
   /** Stopped without having ended: start it again. */
   | { readonly do: 'revive'; readonly id: string }
   /** It ended before it was ready: tell the spawn that waits for it. */
@@ -29,10 +31,7 @@ export type Action =
   | { readonly do: 'leave'; readonly ref: string; readonly name: string };
 
 /** What we hold of a container, as far as the plan looks at it. */
-export type Known = Pick<Container, 'id' | 'phase' | 'ref' | 'waking'> & {
-  /** When `ref` became known, on the monotonic clock. */
-  readonly refSinceMonoMs: number;
-};
+export type Known = Pick<Container, 'id' | 'phase' | 'ref' | 'changedMonoMs' | 'moving' | 'warm' | 'spec'>;
 
 /** Compares what is with what should be. Pure; an engine that did not answer never gets here (rule 3). */
 export function plan(
@@ -49,22 +48,33 @@ export function plan(
       continue;
     }
     const own = known.get(facts.birth.id);
+    // An image that was committed from one of ours carries our labels into what others run from it.
+    if (own?.ref !== container.ref && !container.name.endsWith(facts.birth.id)) {
+      actions.push({ do: 'leave', ref: container.ref, name: container.name });
+      continue;
+    }
     if (!own || (own.ref !== null && own.ref !== container.ref)) {
       actions.push({ do: 'discard', id: facts.birth.id, ref: container.ref });
       continue;
     }
     present.add(own.id);
+    if (isNewer(own, seen)) continue;
     const action = compare(own, container, seen.unwatched);
     if (action) actions.push(action);
   }
   for (const own of seen.scope === null ? known.all() : one(known.get(seen.scope))) {
-    if (present.has(own.id) || own.ref === null || own.refSinceMonoMs >= seen.askedAtMonoMs) continue;
+    if (present.has(own.id) || own.ref === null || isNewer(own, seen)) continue;
     if (own.phase === 'starting') actions.push({ do: 'fail-start', id: own.id, reason: 'lost' });
     if (own.phase === 'ready' || own.phase === 'asleep') {
       actions.push({ do: 'end', id: own.id, reason: 'lost' });
     }
   }
   return actions;
+}
+
+/** Whether what we hold is of a later time than what was seen. */
+function isNewer(own: Known, seen: Observation): boolean {
+  return own.changedMonoMs >= seen.askedAtMonoMs;
 }
 
 function compare(own: Known, container: EngineContainer, unwatched: boolean): Action | null {
@@ -74,11 +84,14 @@ function compare(own: Known, container: EngineContainer, unwatched: boolean): Ac
     case 'starting':
       return ended ? { do: 'fail-start', id: own.id, reason: 'exited' } : null;
     case 'ready':
+      if (own.warm && container.image !== own.spec.image) return { do: 'recycle', id: own.id };
+      // What was warm when the engine stopped it is not worth another start.
+      if (own.warm && !runs) return { do: 'end', id: own.id, reason: 'exited' };
       if (runs || container.state === 'removing') return null;
       if (ended && !unwatched) return { do: 'end', id: own.id, reason: 'exited' };
       return { do: 'revive', id: own.id };
     case 'asleep':
-      return runs && !own.waking ? { do: 'revive', id: own.id } : null;
+      return runs && own.moving === null ? { do: 'revive', id: own.id } : null;
     case 'queued':
     case 'creating':
     case 'stopping':

@@ -4,7 +4,7 @@ import { deadline, engineDeadlinesMs } from './engine-calls.ts';
 import type { Parts } from './parts.ts';
 import { type Action, type Observation, plan } from './plan.ts';
 import type { Remover } from './remover.ts';
-import { StartEnded } from './spawner.ts';
+import { StartEnded } from './starter.ts';
 import type { Waker } from './waker.ts';
 
 /** Makes registry, ledger and engine agree, from the engine's lists; its events only say when to look. */
@@ -24,7 +24,8 @@ export function createReconciler(
   parts: Parts,
   remover: Remover,
   waker: Waker,
-  options: { readonly sweepEveryMs: number },
+  recycle: (id: string) => void,
+  options: { readonly sweepEveryMs: number; readonly afterSweep: () => void },
 ): Reconciler {
   const { registry, ledger, engine, starts, clock, log, closing } = parts;
   const timers = new Set<() => void>();
@@ -65,7 +66,7 @@ export function createReconciler(
     if (event.change === 'exited' && container.phase === 'ready') {
       // An engine that shuts down stops its containers first: wait and see whether it goes away.
       after(exitGraceMs, () => watching && look(event.id));
-    } else if (event.change !== 'started' || container.phase === 'asleep') {
+    } else if (container.moving === null && (event.change !== 'started' || container.phase === 'asleep')) {
       look(event.id);
     }
   }
@@ -74,7 +75,7 @@ export function createReconciler(
   async function survey(unwatched: boolean): Promise<void> {
     const askedAtMonoMs = clock.monoMs();
     try {
-      const containers = await engine.list({}, deadline(engineDeadlinesMs.list, closing));
+      const containers = await engine.list({}, deadline(clock, engineDeadlinesMs.list, closing));
       await act({ containers, scope: null, askedAtMonoMs, unwatched });
     } catch (error) {
       if (!closing.aborted)
@@ -95,7 +96,7 @@ export function createReconciler(
         state.again = false;
         const askedAtMonoMs = clock.monoMs();
         try {
-          const containers = await engine.list({ id }, deadline(engineDeadlinesMs.list, closing));
+          const containers = await engine.list({ id }, deadline(clock, engineDeadlinesMs.list, closing));
           await act({ containers, scope: id, askedAtMonoMs, unwatched: false });
         } catch (error) {
           if (!closing.aborted) log.debug({ id, err: error }, 'could not look at the container');
@@ -119,9 +120,15 @@ export function createReconciler(
     switch (action.do) {
       case 'discard':
         log.warn({ id: action.id, ref: action.ref }, 'removing a container of ours that nobody was told of');
-        return engine.remove(action.ref, { graceMs: null }, deadline(engineDeadlinesMs.remove, closing));
+        return engine.remove(
+          action.ref,
+          { graceMs: null },
+          deadline(clock, engineDeadlinesMs.remove, closing),
+        );
       case 'end':
         return remover.remove(action.id, action.reason);
+      case 'recycle':
+        return recycle(action.id);
       case 'revive':
         return waker.revive(action.id);
       case 'fail-start':
@@ -139,7 +146,7 @@ export function createReconciler(
   async function startEnded(id: string, reason: string): Promise<StartEnded> {
     if (reason === 'lost')
       return new StartEnded('the container was removed by somebody else before it was ready');
-    const [seen] = await engine.list({ id }, deadline(engineDeadlinesMs.list, closing));
+    const [seen] = await engine.list({ id }, deadline(clock, engineDeadlinesMs.list, closing));
     const how = seen?.exit?.outOfMemory
       ? 'was out of memory'
       : `ended with exit code ${seen?.exit?.code ?? '?'}`;
@@ -157,7 +164,9 @@ export function createReconciler(
   async function sweepForever(): Promise<void> {
     while (!closing.aborted) {
       await delay(clock, options.sweepEveryMs, closing);
-      if (!closing.aborted && watching) await survey(false);
+      if (closing.aborted) return;
+      if (watching) await survey(false);
+      options.afterSweep();
     }
   }
 

@@ -9,6 +9,7 @@ import type { Parts } from './parts.ts';
 import { fill, placeholderValues } from './placeholders.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Remover } from './remover.ts';
+import type { Starter } from './starter.ts';
 
 /** A start that must not go on; the message tells the operator what to do. */
 export class RecoveryError extends Error {
@@ -32,24 +33,34 @@ export async function recover(
   parts: Parts,
   remover: Remover,
   reconciler: Reconciler,
+  starter: Starter,
   options: RecoveryOptions,
 ): Promise<void> {
   const { registry, ledger, engine, ports, clock, log, closing } = parts;
   const askedAtMonoMs = clock.monoMs();
-  const containers = await engine.list({}, deadline(engineDeadlinesMs.list, closing));
+  const containers = await engine.list({}, deadline(clock, engineDeadlinesMs.list, closing));
   settleOwnership(parts, containers, options);
 
-  const byId = new Map(containers.map((c) => [decodeLabels(c.labels)?.birth.id, c]));
+  // By the name too: an image that was committed from one of ours carries our labels into what others run from it.
+  const byId = new Map<string, EngineContainer>();
+  for (const container of containers) {
+    const id = decodeLabels(container.labels)?.birth.id;
+    if (id !== undefined && (container.name.endsWith(id) || !byId.has(id))) byId.set(id, container);
+  }
   const unfinished: Promise<unknown>[] = [];
   for (const entry of ledger.list()) {
     for (const port of entry.ports) ports.reserveExactly(port.hostPort);
-    registry.add(restored(entry, byId.get(entry.id) ?? null, clock));
-    if (entry.condemned !== null || !entry.acknowledged) {
+    const seen = byId.get(entry.id) ?? null;
+    const fate = fateOf(entry, seen, options.images);
+    registry.add(restored(entry, seen, fate, clock));
+    if (fate === 'remove') {
       unfinished.push(remover.remove(entry.id, entry.condemned ?? 'failed').catch(() => {}));
+    } else if (fate === 'start-over') {
+      unfinished.push(startOver(parts, seen, entry.id, starter));
     }
   }
   // Before the API opens, so that nobody meets a place that only a dead attempt still holds; but not for ever.
-  const limit = deadline(unfinishedWaitMs, closing);
+  const limit = deadline(clock, unfinishedWaitMs, closing);
   const act = reconciler.act({ containers, scope: null, askedAtMonoMs, unwatched: true });
   const over = new Promise((resolve) => limit.addEventListener('abort', resolve, { once: true }));
   await Promise.race([Promise.all([act, ...unfinished]), over]);
@@ -94,28 +105,73 @@ function adoptOne(parts: Parts, container: EngineContainer, options: RecoveryOpt
   const entry = options.images.get(birth.imageKey) ?? options.images.values().next().value!;
   const where = { domain: options.domain, url: options.urlOf(birth.id) };
   const values = { ...placeholderValues(birth, where), user_id: birth.user ?? '' };
-  parts.ledger.add({ ...birth, spec: fill(entry.spec, values), ready: entry.ready }, true);
+  const specification = {
+    ...birth,
+    spec: fill(entry.spec, values),
+    ready: entry.ready,
+    lifecycle: entry.lifecycle,
+  };
+  parts.ledger.add(specification, { acknowledged: true, warm: false, idempotency: null });
+  parts.ledger.becomeReady(birth.id, birth.createdAtMs);
+}
+
+/**
+ * What becomes of a container of the ledger. `serve`: somebody was told of it, and it was ready once. `start-over`:
+ * somebody was told that it will be. `keep-warm`: nobody's, and still of use. `remove`: everything else.
+ */
+type Fate = 'serve' | 'start-over' | 'keep-warm' | 'remove';
+
+function fateOf(
+  entry: LedgerEntry,
+  seen: EngineContainer | null,
+  images: ReadonlyMap<string, ImageEntry>,
+): Fate {
+  if (entry.condemned !== null) return 'remove';
+  if (entry.warm) {
+    const current = images.get(entry.imageKey)?.configHash === entry.configHash;
+    return current && entry.readyAtMs !== null && seen?.state === 'running' ? 'keep-warm' : 'remove';
+  }
+  if (!entry.acknowledged) return 'remove';
+  return entry.readyAtMs === null ? 'start-over' : 'serve';
+}
+
+/** Removes what an unfinished start has left, then starts it again under the same id. */
+async function startOver(
+  parts: Parts,
+  seen: EngineContainer | null,
+  id: string,
+  starter: Starter,
+): Promise<void> {
+  const { registry, engine, clock, log, closing } = parts;
+  try {
+    if (seen)
+      await engine.remove(seen.ref, { graceMs: null }, deadline(clock, engineDeadlinesMs.remove, closing));
+  } catch (error) {
+    log.warn({ id, err: error }, 'could not remove what an unfinished start has left');
+  }
+  // Meanwhile its deadline may have come.
+  if (registry.get(id)?.phase === 'queued') starter.start(id);
 }
 
 /** The container as it was, from the ledger and from what the engine says of it. */
-function restored(entry: LedgerEntry, seen: EngineContainer | null, clock: Clock): Container {
-  const { condemned, acknowledged, ...specification } = entry;
+function restored(entry: LedgerEntry, seen: EngineContainer | null, fate: Fate, clock: Clock): Container {
+  const { condemned, asleep, ...specification } = entry;
   const lifetimeMs = entry.expiresAtMs - entry.createdAtMs;
   // A wall clock that was set back while the service was down must not lengthen the life beyond its whole.
   const leftMs = Math.min(Math.max(entry.expiresAtMs - clock.wallMs(), 0), lifetimeMs);
-  const live = acknowledged && condemned === null;
+  const lives = fate === 'serve' || fate === 'keep-warm';
+  // `ready` or, where it does not run, what the plan makes of it: it compares with the list right after this.
+  const livingPhase = asleep === null ? 'ready' : 'asleep';
   return {
     ...specification,
-    acknowledged,
-    // `ready` or, where it does not run, what the plan makes of it: it compares with the list right after this.
-    phase: live ? 'ready' : 'creating',
+    phase: lives ? livingPhase : fate === 'start-over' ? 'queued' : 'creating',
     reason: null,
     // A ref that no container has makes the plan see an acknowledged container that is missing as lost.
-    ref: seen?.ref ?? (live ? 'missing' : null),
-    refSinceMonoMs: Number.NEGATIVE_INFINITY,
+    ref: fate === 'start-over' ? null : (seen?.ref ?? (lives ? 'missing' : null)),
+    changedMonoMs: Number.NEGATIVE_INFINITY,
     upstream: seen?.upstream ?? null,
-    readyAtMs: null,
-    expiresAtMonoMs: clock.monoMs() + leftMs,
-    waking: false,
+    expiresAtMonoMs: fate === 'keep-warm' ? Number.POSITIVE_INFINITY : clock.monoMs() + leftMs,
+    usedSinceMonoMs: clock.monoMs(),
+    moving: null,
   };
 }

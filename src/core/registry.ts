@@ -18,12 +18,18 @@ export interface RegistryChange {
 export interface ContainerPatch {
   readonly reason?: GoneReason;
   readonly ref?: string;
-  readonly refSinceMonoMs?: number;
+  readonly changedMonoMs?: number;
   readonly upstream?: Upstream | null;
   readonly acknowledged?: boolean;
   readonly readyAtMs?: number;
   readonly ports?: readonly PortBinding[];
-  readonly waking?: boolean;
+  readonly moving?: Container['moving'];
+  readonly warm?: boolean;
+  readonly user?: string | null;
+  readonly createdAtMs?: number;
+  readonly expiresAtMs?: number;
+  readonly expiresAtMonoMs?: number;
+  readonly usedSinceMonoMs?: number;
 }
 
 /**
@@ -37,6 +43,8 @@ export interface Registry {
   all(): Iterable<Container>;
   /** A user's containers, oldest first, those that are stopping included. */
   ofUser(user: string): readonly Container[];
+  /** The containers of an image entry, oldest first, those that are stopping included. */
+  ofImage(imageKey: string): readonly Container[];
   readonly routes: RouteTable;
 
   /** Adds a container in any phase but `gone`; an id that is taken is a defect, and throws. */
@@ -53,7 +61,8 @@ export interface Registry {
 /** `hostOf`: the host name under which a container is reached, lower case. */
 export function createRegistry(hostOf: (id: string) => string): Registry {
   const byId = new Map<string, Container>();
-  const byUser = new Map<string, Map<string, Container>>();
+  const byUser = createIndex();
+  const byImage = createIndex();
   const byHost = new Map<string, Route>();
   const listeners: ((change: RegistryChange) => void)[] = [];
   let version = 0;
@@ -61,19 +70,11 @@ export function createRegistry(hostOf: (id: string) => string): Registry {
   function put(before: Container | null, after: Container): Container {
     if (after.phase === 'gone') byId.delete(after.id);
     else byId.set(after.id, after);
-    indexUser(after);
+    if (after.user !== null) byUser.put(after.user, after);
+    byImage.put(after.imageKey, after);
     indexRoute(after);
     for (const listener of listeners) listener({ before, after });
     return after;
-  }
-
-  function indexUser(container: Container): void {
-    if (container.user === null) return;
-    const own = byUser.get(container.user) ?? new Map<string, Container>();
-    if (container.phase === 'gone') own.delete(container.id);
-    else own.set(container.id, container);
-    if (own.size === 0) byUser.delete(container.user);
-    else byUser.set(container.user, own);
   }
 
   function indexRoute(container: Container): void {
@@ -98,7 +99,8 @@ export function createRegistry(hostOf: (id: string) => string): Registry {
     },
     get: (id) => byId.get(id),
     all: () => byId.values(),
-    ofUser: (user) => [...(byUser.get(user)?.values() ?? [])],
+    ofUser: byUser.get,
+    ofImage: byImage.get,
     routes: {
       get version() {
         return version;
@@ -126,8 +128,24 @@ export function createRegistry(hostOf: (id: string) => string): Registry {
   };
 }
 
+/** Containers by something they share, each group in the order of arrival. */
+function createIndex() {
+  const groups = new Map<string, Map<string, Container>>();
+  return {
+    get: (key: string): readonly Container[] => [...(groups.get(key)?.values() ?? [])],
+    put(key: string, container: Container): void {
+      const group = groups.get(key) ?? new Map<string, Container>();
+      if (container.phase === 'gone') group.delete(container.id);
+      else group.set(container.id, container);
+      if (group.size === 0) groups.delete(key);
+      else groups.set(key, group);
+    },
+  };
+}
+
 /** Which route a container has; null: its host is unknown to visitors. */
 function routeOf(container: Container, host: string): Route | null {
+  if (container.warm) return null;
   switch (container.phase) {
     case 'queued':
     case 'creating':
@@ -135,6 +153,8 @@ function routeOf(container: Container, host: string): Route | null {
     case 'asleep':
       return { id: container.id, host, state: 'waiting', upstream: null, phase: container.phase };
     case 'ready':
+      // A warm one that is being claimed is ready before anybody may know of it.
+      if (!container.acknowledged) return null;
       return { id: container.id, host, state: 'ready', upstream: container.upstream, phase: container.phase };
     case 'stopping':
     case 'gone':

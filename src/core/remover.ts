@@ -1,7 +1,7 @@
 import type { Container, GoneReason } from './container.ts';
 import { deadline, engineDeadlinesMs } from './engine-calls.ts';
 import { SpawnerError } from './errors.ts';
-import { belongsTo } from './labels.ts';
+import { refsOf } from './leftovers.ts';
 import type { Parts } from './parts.ts';
 
 /** Takes containers away, for whatever reason, and does not give up. */
@@ -32,7 +32,8 @@ export function createRemover(parts: Parts, onUncertain: (id: string) => void): 
 
   /** Committed first: after a crash the removal is finished, the container never served again. */
   function condemn(container: Container, reason: GoneReason): void {
-    ledger.condemn(container.id, reason);
+    // Where nothing can be committed the removal goes on: a restart would find it missing, and forget it.
+    commit(container.id, () => ledger.condemn(container.id, reason));
     registry.move(container.id, 'stopping', { reason });
     log.info({ id: container.id, reason }, 'stopping');
     starts
@@ -60,20 +61,23 @@ export function createRemover(parts: Parts, onUncertain: (id: string) => void): 
   async function takeAway(id: string): Promise<void> {
     await starts.get(id)?.created;
     const container = registry.get(id)!;
-    const refs = container.ref === null ? await refsOf(id) : [container.ref];
+    const refs = container.ref === null ? await refsOf(parts, id) : [container.ref];
     const graceMs = container.acknowledged ? container.spec.stopGracePeriodMs : null;
-    const signal = deadline(engineDeadlinesMs.remove + (graceMs ?? 0), closing);
+    const signal = deadline(clock, engineDeadlinesMs.remove + (graceMs ?? 0), closing);
     await Promise.all([traffic.release(id), ...refs.map((ref) => engine.remove(ref, { graceMs }, signal))]);
-    ledger.forget(id);
+    commit(id, () => ledger.forget(id, container.reason ?? 'failed'));
     registry.move(id, 'gone');
     for (const port of container.ports) ports.release(port.hostPort);
     log.info({ id, reason: container.reason }, 'gone');
     if (container.ref === null) onUncertain(id);
   }
 
-  async function refsOf(id: string): Promise<string[]> {
-    const found = await engine.list({ id }, deadline(engineDeadlinesMs.list, closing));
-    return found.filter((c) => belongsTo(c.labels, ledger.identities())).map((c) => c.ref);
+  function commit(id: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      log.error({ id, err: error }, 'the ledger cannot be written; the removal goes on');
+    }
   }
 
   function tryAgainLater(id: string, error: unknown): void {

@@ -32,4 +32,11 @@ export interface Traffic {
    * the route is gone, so no new ones come; only then may the address be given out again (rule 5).
    */
   release(id: string): Promise<void>;
+  /**
+   * Ends the tunnels and idle connections of a container that goes to sleep, and resolves when they are closed.
+   * Requests that are held for it stay.
+   */
+  quiesce(id: string): Promise<void>;
+  /** Delivers what was not noted yet of the container's activity, now. */
+  noteNow(id: string): void;
 }

@@ -1,53 +1,67 @@
-import { randomBytes } from 'node:crypto';
 import { type AdmissionDecision, decideAdmission, type OnUserLimit } from './admission.ts';
-import { delay } from './clock.ts';
+import { queued, specify } from './birth.ts';
 import type { Container } from './container.ts';
-import { type EngineContainer, EngineError } from './engine.ts';
-import { deadline, engineDeadlinesMs, engineUnavailable, fromEngineError } from './engine-calls.ts';
+import { fromEngineError } from './engine-calls.ts';
 import { SpawnerError } from './errors.ts';
 import type { ImageEntry } from './image-entry.ts';
+import type { IdempotencyKey } from './ledger.ts';
 import type { Parts } from './parts.ts';
-import { fill, placeholderValues } from './placeholders.ts';
-import { untilReady } from './readiness.ts';
 import type { Remover } from './remover.ts';
+import type { Starter } from './starter.ts';
+import type { Waker } from './waker.ts';
+import type { WarmPool } from './warm-pool.ts';
 
 /** What a spawn is decided by; from the configuration. */
 export interface SpawnOptions {
-  readonly images: ReadonlyMap<string, ImageEntry>;
-  readonly domain: string;
-  readonly urlOf: (id: string) => string;
   readonly withUsers: boolean;
   readonly userLimit: number;
   readonly onUserLimit: OnUserLimit;
   readonly maxContainers: number;
+  readonly queueLength: number;
   readonly hexSize: number;
 }
 
-/** Why a start ended without a container, as the reconciler saw it. */
-export class StartEnded extends Error {
-  override readonly name = 'StartEnded';
+export interface SpawnRequest {
+  readonly imageKey: string;
+  readonly user: string | null;
+  readonly idempotencyKey?: string;
+  /** Whether the caller is told at once, and not when the container is ready. */
+  readonly early?: boolean;
+}
+
+/** A container that was given to a caller. Whoever has it may be told of it: that is committed. */
+export interface Given {
+  readonly container: Container;
+  /** Settles when it is ready, or with a SpawnerError when it will not be. */
+  readonly ready: Promise<Container>;
 }
 
 export interface Spawner {
-  spawn(request: { readonly imageKey: string; readonly user: string | null }): Promise<Container>;
+  /**
+   * Resolves when the container is admitted (`early`), else when it is ready. Whether the caller is still there
+   * does not matter: a spawn is completed or rolled back (rule 9).
+   */
+  spawn(request: SpawnRequest): Promise<Given>;
 }
 
-/**
- * `look` asks the reconciler to compare this container with the engine's view of it now; `awaken` continues one
- * that is asleep.
- */
 export function createSpawner(
   parts: Parts,
   options: SpawnOptions,
-  remover: Remover,
-  look: (id: string) => void,
-  awaken: (id: string) => Promise<Container>,
+  using: {
+    readonly remover: Remover;
+    readonly starter: Starter;
+    readonly waker: Waker;
+    readonly pool: WarmPool;
+  },
 ): Spawner {
-  const { registry, ledger, engine, reach, ports, starts, clock, log, closing } = parts;
+  const { registry, ledger, ports, queue, starts, clock, closing } = parts;
+  const { remover, starter, waker, pool } = using;
   const replacing = new Map<string, Promise<unknown>>();
+  /** Calls with a key that have not been committed yet. */
+  const keys = new Map<string, { readonly fingerprint: string; readonly given: Promise<Given> }>();
 
-  async function spawn(request: { imageKey: string; user: string | null }): Promise<Container> {
-    const entry = options.images.get(request.imageKey);
+  async function spawn(request: SpawnRequest): Promise<Given> {
+    const entry = parts.images.get(request.imageKey);
     if (!entry) {
       throw new SpawnerError(
         'unknown_image',
@@ -55,230 +69,184 @@ export function createSpawner(
       );
     }
     const user = options.withUsers ? request.user : null;
-    if (user === null || options.onUserLimit !== 'replace') return admit(entry, user);
-    // One after the other: two that replace at once would each take away what the other one starts.
-    const turn = (replacing.get(user) ?? Promise.resolve()).then(
-      () => admit(entry, user),
-      () => admit(entry, user),
-    );
-    replacing.set(user, turn);
-    return turn.finally(() => {
-      if (replacing.get(user) === turn) replacing.delete(user);
-    });
+    const work = (idempotency: IdempotencyKey | null) =>
+      inTurn(entry, user, request.early ?? false, idempotency);
+    const given = await (request.idempotencyKey === undefined
+      ? work(null)
+      : once({ key: request.idempotencyKey, fingerprint: JSON.stringify([entry.key, user]) }, work));
+    if (request.early && !isBeingClaimed(given.container.id)) acknowledge(given.container.id);
+    else await given.ready;
+    return { ...given, container: registry.get(given.container.id) ?? given.container };
   }
 
-  async function admit(entry: ImageEntry, user: string | null): Promise<Container> {
+  /** Nobody is told of a warm container before its claim is known to have gone well (rule 6). */
+  function isBeingClaimed(id: string): boolean {
+    const container = registry.get(id);
+    return container !== undefined && container.readyAtMs !== null && !container.acknowledged;
+  }
+
+  /** Whoever is told early may be told of a start that began for one who waits: that is committed first (rule 2). */
+  function acknowledge(id: string): void {
+    const container = registry.get(id);
+    if (!container || container.phase === 'stopping') {
+      throw new SpawnerError('stopped_early', 'the container was stopped before it was ready');
+    }
+    if (container.acknowledged) return;
+    try {
+      ledger.acknowledge(id);
+    } catch (error) {
+      throw ledgerFailed(error);
+    }
+    registry.amend(id, { acknowledged: true });
+  }
+
+  /** The same key gives the same container, while the first call runs and for a day after it. */
+  async function once(
+    idempotency: IdempotencyKey,
+    work: (idempotency: IdempotencyKey) => Promise<Given>,
+  ): Promise<Given> {
+    const { key, fingerprint } = idempotency;
+    const committed = ledger.idempotent(key);
+    const running = keys.get(key);
+    if ((running ?? committed ?? idempotency).fingerprint !== fingerprint) {
+      throw new SpawnerError(
+        'key_reused',
+        'this Idempotency-Key came with another request before; use a new one',
+      );
+    }
+    // First: a claim that is committed may fail yet, and another container be taken.
+    if (running) return running.given;
+    if (committed) return again(committed.containerId);
+    const given = work(idempotency).finally(() => keys.delete(key));
+    keys.set(key, { fingerprint, given });
+    return given;
+  }
+
+  function again(id: string): Given {
+    const container = registry.get(id);
+    if (!container || container.phase === 'stopping') {
+      throw new SpawnerError(
+        'container_gone',
+        'the container of this Idempotency-Key has ended; use a new key',
+      );
+    }
+    return give(container);
+  }
+
+  function give(container: Container): Given {
+    const start = starts.get(container.id);
+    if (start) return { container, ready: start.done };
+    return { container, ready: handled(waker.wake(container.id)) };
+  }
+
+  async function inTurn(
+    entry: ImageEntry,
+    user: string | null,
+    early: boolean,
+    idempotency: IdempotencyKey | null,
+  ): Promise<Given> {
+    const work = () => admit(entry, user, early, idempotency);
+    if (user === null || options.onUserLimit !== 'replace') return work();
+    // One after the other: two that replace at once would each take away what the other one starts.
+    const turn = (replacing.get(user) ?? Promise.resolve()).then(work, work);
+    const over = turn.then((given) => given.ready);
+    over.catch(() => {});
+    replacing.set(user, over);
+    void over
+      .catch(() => {})
+      .finally(() => {
+        if (replacing.get(user) === over) replacing.delete(user);
+      });
+    return turn;
+  }
+
+  async function admit(
+    entry: ImageEntry,
+    user: string | null,
+    early: boolean,
+    idempotency: IdempotencyKey | null,
+  ): Promise<Given> {
     for (;;) {
       if (closing.aborted)
         throw new SpawnerError('shutting_down', 'the service is about to stop', { retryAfterS: 5 });
       const decision = decide(entry, user);
       switch (decision.kind) {
+        case 'claim': {
+          const claimed = await pool.claim(decision.container, user, idempotency);
+          // One that failed is gone; the next one may do, or a cold start.
+          if (claimed) return { container: claimed, ready: Promise.resolve(claimed) };
+          break;
+        }
         case 'admit':
-          // No await between the decision and the reservation (rule 1).
-          return begin(entry, user).done;
+          return begin(entry, user, early, idempotency);
         case 'refuse':
           throw decision.error;
-        case 'reuse': {
-          const start = starts.get(decision.container.id);
-          if (start) return start.done;
-          return decision.container.phase === 'asleep' ? awaken(decision.container.id) : decision.container;
-        }
-        case 'replace':
-          await remover.remove(decision.container.id, 'asked').catch((error) => {
+        case 'reuse':
+          remember(idempotency, decision.container);
+          return give(decision.container);
+        case 'make-room':
+          await remover.remove(decision.container.id, decision.reason).catch((error) => {
             throw fromEngineError(error);
           });
       }
     }
   }
 
+  function remember(idempotency: IdempotencyKey | null, { id }: Container): void {
+    if (!idempotency) return;
+    try {
+      ledger.remember(idempotency, id);
+    } catch (error) {
+      throw ledgerFailed(error);
+    }
+  }
+
   function decide(entry: ImageEntry, user: string | null): AdmissionDecision {
     return decideAdmission(entry, {
       ofUser: user === null ? [] : registry.ofUser(user),
+      ofEntry: entry.max === null ? 0 : registry.ofImage(entry.key).length,
+      warmOfEntry: pool.ready(entry.key),
+      spareWarm: pool.spare(entry),
       placesTaken: registry.size,
-      maxContainers: options.maxContainers,
       freePorts: ports.free,
-      portsNeeded: entry.ports.length,
-      userLimit: options.userLimit,
-      onUserLimit: options.onUserLimit,
+      waiting: queue.waiting,
+      ...options,
     });
   }
 
-  function begin(entry: ImageEntry, user: string | null) {
-    const id = randomBytes(Math.ceil(options.hexSize / 2))
-      .toString('hex')
-      .slice(0, options.hexSize);
-    const createdAtMs = Math.floor(clock.wallMs());
-    const facts = { id, imageKey: entry.key, user, createdAtMs, expiresAtMs: createdAtMs + entry.lifetimeMs };
-    const where = { domain: options.domain, url: options.urlOf(id) };
-    const spec = fill(entry.spec, placeholderValues(facts, where));
-    registry.add({
-      ...facts,
-      configHash: entry.configHash,
-      spec,
-      ready: entry.ready,
-      ports: entry.ports.map((port) => ({ ...port, hostPort: ports.reserve()! })),
-      phase: 'queued',
-      reason: null,
-      ref: null,
-      refSinceMonoMs: 0,
-      upstream: null,
-      acknowledged: false,
-      readyAtMs: null,
-      expiresAtMonoMs: clock.monoMs() + entry.lifetimeMs,
-      waking: false,
-    });
-    return starts.begin(id, (signal, markCreated) => run(id, signal, markCreated));
-  }
-
-  async function run(id: string, signal: AbortSignal, markCreated: () => void): Promise<Container> {
+  /** No await between the decision and the reservation (rule 1); committed before the engine is asked (rule 2). */
+  function begin(
+    entry: ImageEntry,
+    user: string | null,
+    early: boolean,
+    idempotency: IdempotencyKey | null,
+  ): Given {
+    const specification = specify(parts, entry, user, options.hexSize);
     try {
-      await avoidStrangersPorts(id);
-      signal.throwIfAborted();
-      ledger.add(registry.get(id)!, false);
-      registry.move(id, 'creating');
-      const created = await create(id, signal).finally(markCreated);
-      signal.throwIfAborted();
-      const refSinceMonoMs = clock.monoMs();
-      registry.move(id, 'starting', { ref: created.ref, refSinceMonoMs, upstream: created.upstream });
-      await awaitReady(id, signal);
-      ledger.acknowledge(id);
-      log.info({ id, image: registry.get(id)!.imageKey }, 'ready');
-      return registry.move(id, 'ready', { acknowledged: true, readyAtMs: Math.floor(clock.wallMs()) });
+      ledger.add(specification, { acknowledged: early, warm: false, idempotency });
     } catch (error) {
-      markCreated();
-      const failure = await explain(id, signal.aborted ? signal.reason : error);
-      await rollBack(id, failure);
-      throw failure;
+      for (const { hostPort } of specification.ports) ports.release(hostPort);
+      throw ledgerFailed(error);
     }
-  }
-
-  /** Before the engine is asked: its own refusal comes late, and only after it has created the container. */
-  async function avoidStrangersPorts(id: string): Promise<void> {
-    const strangers: number[] = [];
-    try {
-      for (const { hostPort } of registry.get(id)!.ports) {
-        for (let port = hostPort; !(await reach.portIsFree(port)); ) port = rebind(id, port, strangers);
-      }
-    } finally {
-      for (const port of strangers) ports.setAside(port);
-    }
-  }
-
-  /**
-   * Gives the container another port in the place of one that a stranger holds, and adds that one to `strangers`.
-   * Whoever called sets them aside at the end, not before: two of them would be given out in turns for ever.
-   */
-  function rebind(id: string, taken: number, strangers: number[]): number {
-    const next = ports.reserve();
-    if (next === null) throw new EngineError('port_taken', 'no port of the range is free');
-    log.warn({ id, port: taken, next }, 'a port of the range is held by another program; skipping it');
-    strangers.push(taken);
-    const bindings = registry
-      .get(id)!
-      .ports.map((p) => (p.hostPort === taken ? { ...p, hostPort: next } : p));
-    registry.amend(id, { ports: bindings });
-    return next;
-  }
-
-  async function create(id: string, signal: AbortSignal): Promise<EngineContainer> {
-    const strangers: number[] = [];
-    try {
-      return await createOnFreePort(id, signal, strangers);
-    } finally {
-      for (const port of strangers) ports.setAside(port);
-    }
-  }
-
-  async function createOnFreePort(
-    id: string,
-    signal: AbortSignal,
-    strangers: number[],
-  ): Promise<EngineContainer> {
-    for (let tries = 1; ; tries++) {
-      const watched = new AbortController();
-      engine
-        .check(deadline(engineDeadlinesMs.check, closing))
-        .catch((error) => watched.abort(engineUnavailable(error)));
-      try {
-        const specification = registry.get(id)!;
-        const limit = deadline(engineDeadlinesMs.create, signal, watched.signal, closing);
-        return await engine.create({ specification }, limit);
-      } catch (error) {
-        if (watched.signal.aborted) throw watched.signal.reason;
-        const taken = error instanceof EngineError && error.kind === 'port_taken';
-        if (!taken || tries > maxPortTries || signal.aborted) throw error;
-        rebind(id, error.hostPort ?? registry.get(id)!.ports[0]!.hostPort, strangers);
-        ledger.rebind(id, registry.get(id)!.ports);
-      }
-    }
-  }
-
-  async function awaitReady(id: string, signal: AbortSignal): Promise<void> {
-    const container = registry.get(id)!;
-    const over = new AbortController();
-    keepLooking(id, over.signal);
-    try {
-      const target = { upstream: container.upstream!, host: parts.hostOf(id), ready: container.ready };
-      if (await untilReady(target, { clock, reach }, signal)) return;
-    } finally {
-      over.abort();
-    }
-    const seconds = Math.round(container.ready.timeoutMs / 1000);
-    throw new SpawnerError(
-      'not_ready',
-      `the container's web server did not answer on port ${container.ports[0]!.port} within ${seconds} s`,
-    );
-  }
-
-  /** Events are hints, and may be lost: an exit is looked for as well. */
-  async function keepLooking(id: string, over: AbortSignal): Promise<void> {
-    for (;;) {
-      await delay(clock, 1000, over);
-      if (over.aborted) return;
-      look(id);
-    }
-  }
-
-  /** What the caller is told; for a container that failed, with its last words, fetched before it goes. */
-  async function explain(id: string, error: unknown): Promise<SpawnerError> {
-    const container = registry.get(id);
-    const lastWords = async () => {
-      if (!container?.ref) return '';
-      const lines = await engine
-        .logs(container.ref, { tailLines: 5 }, deadline(engineDeadlinesMs.logs, closing))
-        .catch(() => '');
-      const text = lines
-        .trim()
-        .split(/\s*\n\s*/)
-        .join(' | ')
-        .slice(-500);
-      return text === '' ? '; it wrote no log' : `; its last log lines: ${text}`;
-    };
-    if (error instanceof StartEnded) {
-      return new SpawnerError('exited_early', error.message + (await lastWords()));
-    }
-    if (error instanceof SpawnerError && error.code === 'not_ready') {
-      return new SpawnerError('not_ready', error.message + (await lastWords()));
-    }
-    return fromEngineError(error);
-  }
-
-  /** Nothing is left when the caller hears of the failure, unless the engine is what failed. */
-  async function rollBack(id: string, failure: SpawnerError): Promise<void> {
-    log.warn({ id, code: failure.code, err: failure }, 'the spawn failed');
-    const removal = remover.remove(id, 'failed').catch(() => {});
-    if (failure.code === 'engine_unavailable') return;
-    const limit = new AbortController();
-    const cancel = clock.after(rollBackWaitMs, () => limit.abort());
-    await Promise.race([removal, new Promise((resolve) => limit.signal.addEventListener('abort', resolve))]);
-    cancel();
+    const expiresAtMonoMs = clock.monoMs() + entry.lifetimeMs;
+    registry.add(queued(specification, { acknowledged: early, warm: false, expiresAtMonoMs }));
+    const { done } = starter.start(specification.id);
+    return { container: registry.get(specification.id)!, ready: done };
   }
 
   return { spawn };
 }
 
-/** How many ports held by strangers one spawn steps over, when only the engine notices them. */
-const maxPortTries = 20;
+/** Nothing could be committed: the caller hears of it, and nothing was begun. */
+export function ledgerFailed(cause: unknown): SpawnerError {
+  return new SpawnerError('ledger_failed', 'the service cannot write to its ledger; its log says why', {
+    retryAfterS: 30,
+    cause,
+  });
+}
 
-/** How long a failed spawn waits for its removal before it answers; the removal goes on. */
-const rollBackWaitMs = 5000;
+/** A promise that nobody may wait for. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}

@@ -24,6 +24,41 @@ const migrations: readonly string[] = [
      acknowledged INTEGER NOT NULL,
      condemned TEXT
    ) STRICT;`,
+
+  // The life cycle: sleep, warm containers, idempotency keys, events and history.
+  `ALTER TABLE containers ADD COLUMN lifecycle TEXT NOT NULL DEFAULT
+     '{"idleMs":null,"onIdle":"remove","idleIgnoresTunnels":false,"warnBeforeMs":0,"maxLifetimeMs":0}';
+   ALTER TABLE containers ADD COLUMN ready_at_ms INTEGER;
+   ALTER TABLE containers ADD COLUMN asleep TEXT;
+   ALTER TABLE containers ADD COLUMN warm INTEGER NOT NULL DEFAULT 0;
+   UPDATE containers SET ready_at_ms = created_at_ms WHERE acknowledged = 1;
+   CREATE TABLE idempotency_keys (
+     key TEXT PRIMARY KEY,
+     fingerprint TEXT NOT NULL,
+     container_id TEXT NOT NULL,
+     at_ms INTEGER NOT NULL
+   ) STRICT;
+   CREATE INDEX idempotency_keys_by_container ON idempotency_keys (container_id);
+   CREATE TABLE events (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     at_ms INTEGER NOT NULL,
+     container_id TEXT NOT NULL,
+     image_key TEXT NOT NULL,
+     user TEXT,
+     kind TEXT NOT NULL,
+     data TEXT NOT NULL
+   ) STRICT;
+   CREATE TABLE history (
+     id TEXT PRIMARY KEY,
+     image_key TEXT NOT NULL,
+     user TEXT,
+     created_at_ms INTEGER NOT NULL,
+     ready_at_ms INTEGER,
+     ended_at_ms INTEGER NOT NULL,
+     reason TEXT NOT NULL
+   ) STRICT;
+   CREATE INDEX history_by_end ON history (ended_at_ms);
+   CREATE INDEX history_by_user ON history (user, ended_at_ms);`,
 ];
 
 /** Brings the schema to this version. Refuses a file of another program, or of a newer version of this one. */

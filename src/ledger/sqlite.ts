@@ -1,21 +1,25 @@
 import { randomUUID } from 'node:crypto';
-import { chmodSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
-import type { GoneReason } from '../core/container.ts';
-import type { Ledger, LedgerEntry } from '../core/ledger.ts';
+import type { DatabaseSync } from 'node:sqlite';
+import type { EventKind, SpawnerEvent } from '../core/events.ts';
+import type { IdempotencyKey, Ledger } from '../core/ledger.ts';
 import { LedgerError } from './errors.ts';
-import { migrate } from './schema.ts';
+import { explain, openDatabase } from './open.ts';
+import { createReader } from './reader.ts';
+import { statements, toEntry, toEvent } from './rows.ts';
+
+/** How long an idempotency key is remembered. */
+const idempotencyMs = 24 * 3_600_000;
 
 /**
- * Opens, or makes, the ledger in `dataDir`. One process at a time: a second one gets a LedgerError.
+ * Opens, or makes, the ledger in `dataDir`. One process at a time: a second one gets a LedgerError. `nowMs` is
+ * the wall clock, milliseconds since 1970.
  *
  * Commits survive the end of the process at any moment. `synchronous=NORMAL` leaves the last commits before a
  * power cut to chance, since an fsync would block every spawn; the containers' birth labels cover that case.
  */
-export function openLedger(dataDir: string): Ledger {
-  const file = join(dataDir, 'ledger.sqlite');
-  const db = open(dataDir, file);
+export function openLedger(dataDir: string, nowMs: () => number = Date.now): Ledger {
+  const { db, file } = openDatabase(dataDir);
+  const sql = statements(db);
   const identity = readOrMakeIdentity(db);
   const identities = new Set(
     db
@@ -23,69 +27,127 @@ export function openLedger(dataDir: string): Ledger {
       .all()
       .map((row) => String(row.uuid)),
   );
+  const listeners: ((event: SpawnerEvent) => void)[] = [];
 
-  const insert = db.prepare(
-    `INSERT INTO containers (id, image_key, user, created_at_ms, expires_at_ms, ports, config_hash, spec, ready,
-       acknowledged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const rebind = db.prepare('UPDATE containers SET ports = ? WHERE id = ?');
-  const acknowledge = db.prepare('UPDATE containers SET acknowledged = 1 WHERE id = ?');
-  const condemn = db.prepare('UPDATE containers SET condemned = ? WHERE id = ? AND condemned IS NULL');
-  const forget = db.prepare('DELETE FROM containers WHERE id = ?');
-  const select = db.prepare('SELECT * FROM containers ORDER BY created_at_ms, rowid');
-  const adopt = db.prepare('INSERT OR IGNORE INTO identities (uuid, own) VALUES (?, 0)');
+  /** All that `work` writes, and the events it returns, in one transaction. */
+  function commit(work: () => (SpawnerEvent | null)[]): void {
+    let events: (SpawnerEvent | null)[];
+    try {
+      sql.begin.run();
+      events = work();
+      sql.commit.run();
+    } catch (error) {
+      // SQLite ends the transaction itself after some errors, a full disk among them.
+      if (db.isTransaction) sql.rollback.run();
+      throw explain(error, file);
+    }
+    for (const event of events) if (event) for (const listener of listeners) listener(event);
+  }
+
+  /** A change of one container; nothing happens where the ledger does not know it. */
+  function change(id: string, kind: EventKind, data: object, work?: () => void): void {
+    commit(() => {
+      work?.();
+      return [writeEvent(id, kind, data)];
+    });
+  }
+
+  function writeEvent(id: string, kind: EventKind, data: object): SpawnerEvent | null {
+    const row = sql.insertEvent.get(Math.floor(nowMs()), kind, JSON.stringify(data), id);
+    return row ? toEvent(row) : null;
+  }
+
+  function keep(idempotency: IdempotencyKey | null, containerId: string): void {
+    if (!idempotency) return;
+    sql.insertKey.run(idempotency.key, idempotency.fingerprint, containerId, Math.floor(nowMs()));
+  }
+
+  /** An acknowledgement that is committed nowhere must never reach a caller (rule 2). */
+  function mustExist(id: string, changes: number | bigint): void {
+    if (changes !== 1) throw new LedgerError(`the ledger does not know the container ${id}`);
+  }
 
   return {
     identity,
     identities: () => identities,
     adopt(uuid) {
-      adopt.run(uuid);
+      commit(() => {
+        sql.adopt.run(uuid);
+        return [];
+      });
       identities.add(uuid);
     },
-    list: () => select.all().map(toEntry),
-    add(s, acknowledged) {
-      insert.run(
-        s.id,
-        s.imageKey,
-        s.user,
-        s.createdAtMs,
-        s.expiresAtMs,
-        JSON.stringify(s.ports),
-        s.configHash,
-        JSON.stringify(s.spec),
-        JSON.stringify(s.ready),
-        acknowledged ? 1 : 0,
-      );
-    },
-    rebind: (id, ports) => void rebind.run(JSON.stringify(ports), id),
+    onEvent: (listener) => void listeners.push(listener),
+    list: () => sql.list.all().map(toEntry),
+    add: (s, { acknowledged, warm, idempotency }) =>
+      change(s.id, 'queued', {}, () => {
+        sql.insert.run(
+          s.id,
+          s.imageKey,
+          s.user,
+          s.createdAtMs,
+          s.expiresAtMs,
+          JSON.stringify(s.ports),
+          s.configHash,
+          JSON.stringify(s.spec),
+          JSON.stringify(s.ready),
+          JSON.stringify(s.lifecycle),
+          acknowledged ? 1 : 0,
+          warm ? 1 : 0,
+        );
+        keep(idempotency, s.id);
+      }),
+    rebind: (id, ports) => void sql.rebind.run(JSON.stringify(ports), id),
+    becomeReady: (id, readyAtMs) =>
+      change(id, 'ready', {}, () => mustExist(id, sql.becomeReady.run(readyAtMs, id).changes)),
+    claim: (id, claim) =>
+      change(id, 'claimed', { expires_at_ms: claim.expiresAtMs }, () => {
+        const { user, createdAtMs, expiresAtMs, idempotency } = claim;
+        mustExist(id, sql.claim.run(user, createdAtMs, expiresAtMs, id).changes);
+        keep(idempotency, id);
+      }),
     acknowledge(id) {
-      const { changes } = acknowledge.run(id);
-      // An acknowledgement that is committed nowhere must never reach a caller (rule 2).
-      if (changes !== 1) throw new LedgerError(`the ledger has no container ${id} to acknowledge`);
+      commit(() => {
+        mustExist(id, sql.acknowledge.run(id).changes);
+        return [];
+      });
     },
-    condemn: (id, reason) => void condemn.run(reason, id),
-    forget: (id) => void forget.run(id),
+    fallAsleep: (id, mode) =>
+      change(id, 'asleep', { mode }, () => mustExist(id, sql.setAsleep.run(mode, id).changes)),
+    awake: (id) => change(id, 'awake', {}, () => sql.setAsleep.run(null, id)),
+    extend: (id, expiresAtMs) =>
+      change(id, 'extended', { expires_at_ms: expiresAtMs }, () =>
+        mustExist(id, sql.extend.run(expiresAtMs, id).changes),
+      ),
+    condemn: (id, reason) =>
+      commit(() =>
+        sql.condemn.run(reason, id).changes === 1 ? [writeEvent(id, 'stopping', { reason })] : [],
+      ),
+    forget: (id, reason) =>
+      commit(() => {
+        const event = writeEvent(id, 'gone', { reason });
+        // A start that nobody was told of leaves its key free for another try.
+        sql.dropFailedKey.run(id);
+        sql.insertHistory.run(Math.floor(nowMs()), reason, id);
+        sql.forget.run(id);
+        return [event];
+      }),
+    note: (id, kind, data = {}) => change(id, kind, data),
+    remember: (idempotency, containerId) =>
+      commit(() => {
+        keep(idempotency, containerId);
+        return [];
+      }),
+    ...createReader(sql, () => nowMs() - idempotencyMs),
+    prune: ({ historyMs, events }) =>
+      commit(() => {
+        sql.pruneHistory.run(Math.floor(nowMs() - historyMs));
+        sql.pruneEvents.run(events);
+        sql.pruneKeys.run(Math.floor(nowMs() - idempotencyMs));
+        return [];
+      }),
     close: () => db.close(),
   };
-}
-
-function open(dataDir: string, file: string): DatabaseSync {
-  let db: DatabaseSync | null = null;
-  try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    db = new DatabaseSync(file);
-    // It holds the environment of containers: nobody else's business.
-    chmodSync(file, 0o600);
-    // Exclusive: the lock is taken by the first statement that writes, and held until the file is closed.
-    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA busy_timeout = 0');
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
-    db.exec('BEGIN IMMEDIATE; COMMIT');
-    migrate(db, file);
-    return db;
-  } catch (error) {
-    db?.close();
-    throw explain(error, file);
-  }
 }
 
 function readOrMakeIdentity(db: DatabaseSync): string {
@@ -94,52 +156,4 @@ function readOrMakeIdentity(db: DatabaseSync): string {
   const uuid = randomUUID();
   db.prepare('INSERT INTO identities (uuid, own) VALUES (?, 1)').run(uuid);
   return uuid;
-}
-
-function toEntry(row: Record<string, unknown>): LedgerEntry {
-  return {
-    id: String(row.id),
-    imageKey: String(row.image_key),
-    user: row.user === null ? null : String(row.user),
-    createdAtMs: Number(row.created_at_ms),
-    expiresAtMs: Number(row.expires_at_ms),
-    ports: JSON.parse(String(row.ports)),
-    configHash: String(row.config_hash),
-    spec: JSON.parse(String(row.spec)),
-    ready: JSON.parse(String(row.ready)),
-    acknowledged: row.acknowledged === 1,
-    condemned: row.condemned === null ? null : (String(row.condemned) as GoneReason),
-  };
-}
-
-/** SQLite's result codes, put into what an operator can do about them. */
-function explain(error: unknown, file: string): Error {
-  if (error instanceof LedgerError || !(error instanceof Error)) return error as Error;
-  const code = (error as { errcode?: number }).errcode;
-  const name = (error as { code?: string }).code;
-  const advice = (text: string) => new LedgerError(`${file}: ${text}`, { cause: error });
-  // The low byte is the primary code; extended ones add to it.
-  switch (code === undefined ? null : code & 0xff) {
-    case 5:
-    case 6:
-      return advice('another process uses this ledger; stop it first, or give this one another data_dir');
-    case 8:
-      return advice('the ledger cannot be written; make the file and its folder writable for this user');
-    case 10:
-    case 13:
-      return advice(`the disk is full or failing (${error.message}); make room, then start again`);
-    case 11:
-    case 26:
-      return advice(
-        'this is not a ledger, or it is damaged; put a backup in its place, or move it away and start with ' +
-          '--adopt to rebuild it from the labels of the running containers',
-      );
-    case 14:
-      return advice('the ledger cannot be opened; check that its folder exists and belongs to this user');
-  }
-  if (name === 'EACCES' || name === 'EPERM' || name === 'EROFS') {
-    return advice('the ledger cannot be written; make data_dir writable for this user');
-  }
-  if (name === 'ENOSPC') return advice('the disk is full; make room, then start again');
-  return advice(error.message);
 }

@@ -169,9 +169,15 @@ export class ContainerTraffic {
     return this.#allClosed(() => this.#connections.size === 0 && this.tunnels.size === 0);
   }
 
-  closeTunnels(): Promise<void> {
-    for (const tunnel of [...this.tunnels]) tunnel.abort();
-    return this.#allClosed(() => this.tunnels.size === 0);
+  /** Ends what is open now; what is held for the container stays, and opens connections of its own later. */
+  quiesce(): Promise<void> {
+    const tunnels = [...this.tunnels];
+    const connections = [...this.#connections];
+    for (const tunnel of tunnels) tunnel.abort();
+    for (const connection of connections) connection.release();
+    return this.#allClosed(
+      () => !tunnels.some((t) => this.tunnels.has(t)) && !connections.some((c) => this.#connections.has(c)),
+    );
   }
 
   noteActivity(): void {

@@ -41,8 +41,10 @@ export interface Proxy {
   listen(address: ListenAddress, options?: ListenOptions): Promise<{ host: string; port: number }>;
   /** Ends every connection, tunnel and held request of a container; resolves when all its sockets are closed. */
   release(id: string): Promise<void>;
-  /** Ends the tunnels of a container; resolves when they are closed. */
-  closeTunnels(id: string): Promise<void>;
+  /** Ends the connections and tunnels of a container that goes to sleep, not what is held for it; resolves when closed. */
+  quiesce(id: string): Promise<void>;
+  /** Hands what is not noted yet of the container's activity to the core, now. */
+  noteNow(id: string): void;
   /** Stops: no new connections, idle ones closed at once, everything else after `graceMs` at the latest. */
   drain(graceMs: number): Promise<void>;
   stats(): ProxyStats;
@@ -82,7 +84,9 @@ export function createProxy(options: ProxyOptions): Proxy {
 
     release: (id) => context.containers.release(id),
 
-    closeTunnels: (id) => context.containers.get(id)?.closeTunnels() ?? Promise.resolve(),
+    quiesce: (id) => context.containers.get(id)?.quiesce() ?? Promise.resolve(),
+
+    noteNow: (id) => context.containers.get(id)?.noteActivity(),
 
     async drain(graceMs) {
       context.draining = true;

@@ -1,23 +1,28 @@
 import { randomBytes } from 'node:crypto';
 import Docker from 'dockerode';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Engine } from '../../src/core/engine.ts';
+import type { Engine, EngineContainer } from '../../src/core/engine.ts';
 import { labels, type Owner } from '../../src/core/labels.ts';
 import { networkName } from '../../src/core/names.ts';
 import { createDockerEngine } from '../../src/engine/docker.ts';
-import { describeEngine, specify } from '../support/engine-suite.ts';
+import { describeEngine } from '../support/engine-suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { testImage } from '../support/images.ts';
+import { specify } from '../support/specification.ts';
 
 const docker = new Docker();
 
 describeEngine('the Docker engine', async () => {
   const image = await testImage();
   const lines = 'for (let i = 1; i <= 5; i++) console.log("line " + i); process.exitCode = 3;';
+  const copy =
+    'process.stdin.on("end", () => { process.stdout.write("end"); process.exitCode = 7; })' +
+    '.pipe(process.stdout, { end: false })';
   return {
     engine: engineOf,
     web: { image },
     exits: { image, command: ['node', '-e', lines] },
+    copy: ['node', '-e', copy],
     pause: (ref) => docker.getContainer(ref).pause(),
     cleanUp,
   };
@@ -52,7 +57,7 @@ describe('containers of the Docker engine', () => {
       stopGracePeriodMs: 2500,
       platform: `linux/${process.arch === 'arm64' ? 'arm64' : 'amd64'}`,
     });
-    const { ref } = await engine.create({ specification }, soon());
+    const { ref } = await engine.create({ specification, warm: false }, soon());
     const { Config, HostConfig, NetworkSettings } = await docker.getContainer(ref).inspect();
     const HostPort = String(specification.ports[0]!.hostPort);
     expect(NetworkSettings.Ports['80/tcp']).toEqual([{ HostIp: '127.0.0.1', HostPort }]);
@@ -78,7 +83,7 @@ describe('containers of the Docker engine', () => {
 
   test('cannot reach each other, while the host can reach them', async () => {
     const { engine } = newEngine();
-    const web = await engine.create({ specification: await specify({ image }) }, soon());
+    const web = await engine.create({ specification: await specify({ image }), warm: false }, soon());
     await eventually(async () =>
       expect((await fetch(`http://127.0.0.1:${web.upstream!.port}/`)).ok).toBe(true),
     );
@@ -89,7 +94,7 @@ describe('containers of the Docker engine', () => {
     const probe = `fetch('http://${address}/', { signal: AbortSignal.timeout(2000) })
       .then(() => console.log('reached'), () => console.log('blocked'))`;
     const other = await engine.create(
-      { specification: await specify({ image, command: ['node', '-e', probe] }) },
+      { specification: await specify({ image, command: ['node', '-e', probe] }), warm: false },
       soon(),
     );
     await eventually(async () =>
@@ -107,7 +112,7 @@ describe('containers of the Docker engine', () => {
         { type: 'volume', source: '', target: '/cache', readOnly: false },
       ],
     });
-    const { ref } = await engine.create({ specification }, soon());
+    const { ref } = await engine.create({ specification, warm: false }, soon());
     const { Mounts } = await docker.getContainer(ref).inspect();
     const anonymous = Mounts.find((mount) => mount.Destination === '/cache')!.Name!;
     await engine.remove(ref, { graceMs: null }, soon());
@@ -117,7 +122,8 @@ describe('containers of the Docker engine', () => {
 
   test('share one network, also when many are the first; it is made again when it was removed', async () => {
     const { engine, instance } = newEngine();
-    const create = async () => engine.create({ specification: await specify({ image }) }, soon());
+    const create = async () =>
+      engine.create({ specification: await specify({ image }), warm: false }, soon());
     const networks = async () =>
       (await docker.listNetworks()).filter((network) => network.Name === networkName(instance));
     const first = await Promise.all([create(), create(), create()]);
@@ -129,13 +135,80 @@ describe('containers of the Docker engine', () => {
     expect((await engine.list({}, soon())).map((container) => container.ref)).toEqual([ref]);
   });
 
+  test('wake although their network was removed while all of them slept', async () => {
+    const { engine, instance } = newEngine();
+    const create = async () =>
+      engine.create({ specification: await specify({ image }), warm: false }, soon());
+    const created = await Promise.all([create(), create()]);
+    const sleep = ({ ref }: EngineContainer) => engine.sleep(ref, { mode: 'stop', graceMs: 0 }, soon());
+    await Promise.all(created.map(sleep));
+    await docker.getNetwork(networkName(instance)).remove();
+    expect(await Promise.all(created.map(({ ref }) => engine.wake(ref, soon())))).toEqual(created);
+    for (const { upstream } of created) {
+      await eventually(async () =>
+        expect((await fetch(`http://127.0.0.1:${upstream!.port}/`)).ok).toBe(true),
+      );
+    }
+  });
+
+  test('are listed with an image id once the name of their image means another image', async () => {
+    const { engine, instance } = newEngine();
+    const name = `${instance}:latest`;
+    const tag = { repo: instance, tag: 'latest' };
+    await docker.getImage(image).tag(tag);
+    try {
+      const specification = await specify({ image: name });
+      const created = await engine.create({ specification, warm: true }, soon());
+      expect(created.image).toBe(name);
+      expect(await engine.list({}, soon())).toEqual([created]);
+      await docker.getImage(name).remove();
+      const [listed] = await engine.list({}, soon());
+      expect(listed!.image).toMatch(/^sha256:/);
+      await engine.sleep(created.ref, { mode: 'stop', graceMs: 0 }, soon());
+      const [asleep] = await engine.list({}, soon());
+      expect(asleep!.image).toBe(listed!.image);
+    } finally {
+      await docker
+        .getImage(name)
+        .remove()
+        .catch(() => {});
+    }
+  });
+
+  test('are not disturbed by a command that leaves a process behind', async () => {
+    const { engine } = newEngine();
+    const { ref } = await engine.create({ specification: await specify({ image }), warm: false }, soon());
+    const child = 'process.on("SIGHUP", () => {}); setInterval(() => {}, 1000)';
+    const command = `require("node:child_process")
+      .spawn(process.execPath, ["-e", ${JSON.stringify(child)}], { stdio: "inherit", detached: true }).unref()`;
+    const exec = { command: ['node', '-e', command], input: '' };
+    expect(await engine.exec(ref, exec, soon())).toEqual({ exitCode: 0, output: '' });
+  });
+
+  test('tell of a command that is not there by its exit code', async () => {
+    const { engine } = newEngine();
+    const { ref } = await engine.create({ specification: await specify({ image }), warm: false }, soon());
+    const { exitCode, output } = await engine.exec(ref, { command: ['/no/such'], input: 'x' }, soon());
+    expect([126, 127]).toContain(exitCode);
+    expect(output).toMatch(/no such file/);
+  });
+
+  test('lose nothing where a call to a command that goes on ends', async () => {
+    const { engine } = newEngine();
+    const { ref } = await engine.create({ specification: await specify({ image }), warm: false }, soon());
+    const endless = { command: ['node', '-e', 'setInterval(() => {}, 1000)'], input: '' };
+    const late = AbortSignal.timeout(1500);
+    await expect(engine.exec(ref, endless, late)).rejects.toMatchObject({ kind: 'unreachable' });
+    expect(await engine.list({}, soon())).toMatchObject([{ ref, state: 'running' }]);
+  });
+
   test('are not put into a network that somebody else made under that name', async () => {
     const { engine, instance } = newEngine();
     const foreign = await docker.createNetwork({ Name: networkName(instance) });
     try {
-      await expect(engine.create({ specification: await specify({ image }) }, soon())).rejects.toThrow(
-        'that this service has not made',
-      );
+      await expect(
+        engine.create({ specification: await specify({ image }), warm: false }, soon()),
+      ).rejects.toThrow('that this service has not made');
     } finally {
       await foreign.remove();
     }
@@ -151,7 +224,7 @@ describe('containers of the Docker engine', () => {
   ] as const)('with %s fail in the words of the engine, and leave nothing', async (_what, spec, words) => {
     const { engine } = newEngine();
     const specification = await specify({ image, ...spec });
-    await expect(engine.create({ specification }, soon())).rejects.toMatchObject({
+    await expect(engine.create({ specification, warm: false }, soon())).rejects.toMatchObject({
       kind: 'failed',
       message: expect.stringContaining(words),
     });
@@ -162,7 +235,7 @@ describe('containers of the Docker engine', () => {
     const { engine } = newEngine();
     const hungry = 'const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1));';
     const specification = await specify({ image, command: ['node', '-e', hungry] });
-    await engine.create({ specification }, soon());
+    await engine.create({ specification, warm: false }, soon());
     await eventually(async () =>
       expect(await engine.list({}, soon())).toMatchObject([
         { state: 'exited', exit: { code: 137, outOfMemory: true } },
@@ -174,7 +247,7 @@ describe('containers of the Docker engine', () => {
     const { engine } = newEngine();
     const chatty = 'console.log("x".repeat(300_000)); console.log("the end")';
     const specification = await specify({ image, command: ['node', '-e', chatty] });
-    const { ref } = await engine.create({ specification }, soon());
+    const { ref } = await engine.create({ specification, warm: false }, soon());
     await eventually(async () => {
       const text = await engine.logs(ref, { tailLines: 100 }, soon());
       expect(text).toMatch(/xxx\nthe end\n$/);

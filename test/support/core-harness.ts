@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/core/clock.ts';
 import { type Core, type CoreOptions, createCore } from '../../src/core/core.ts';
-import type { ContainerSpec, ImageEntry, ReadySpec } from '../../src/core/image-entry.ts';
+import type {
+  ContainerSpec,
+  ImageEntry,
+  LifecycleSpec,
+  ReadySpec,
+  WarmSpec,
+} from '../../src/core/image-entry.ts';
 import type { Ledger } from '../../src/core/ledger.ts';
 import type { Log } from '../../src/core/log.ts';
 import { openLedger } from '../../src/ledger/sqlite.ts';
@@ -57,9 +63,12 @@ async function boot(
     hexSize: 32,
     adopt: false,
     sweepEveryMs: 60_000,
+    historyMs: 3_600_000,
+    maxParallelStarts: 8,
+    queueLength: 1000,
     engine: createMemoryEngine({ machine, owner }),
     ledger,
-    traffic: { release: async (id) => void released.push(id) },
+    traffic: { release: async (id) => void released.push(id), quiesce: async () => {}, noteNow() {} },
     reach: createLoopbackReach(),
     clock: systemClock,
     log: collect(warnings),
@@ -105,14 +114,32 @@ export function entries(...images: string[]): Map<string, ImageEntry> {
 
 export function entry(
   image: string,
-  changes: { spec?: Partial<ContainerSpec>; ready?: Partial<ReadySpec>; lifetimeMs?: number } = {},
+  changes: {
+    spec?: Partial<ContainerSpec>;
+    ready?: Partial<ReadySpec>;
+    lifetimeMs?: number;
+    lifecycle?: Partial<LifecycleSpec>;
+    max?: number;
+    warm?: Partial<WarmSpec>;
+    configHash?: string;
+  } = {},
 ): ImageEntry {
   return {
     key: image,
-    configHash: 'a'.repeat(64),
+    configHash: changes.configHash ?? 'a'.repeat(64),
     ports: [{ name: 'web', port: 80, protocol: 'http' }],
     ready: { path: '/', statuses: [{ from: 200, to: 599 }], timeoutMs: 2000, ...changes.ready },
     lifetimeMs: changes.lifetimeMs ?? 3_600_000,
+    lifecycle: {
+      idleMs: null,
+      onIdle: 'remove',
+      idleIgnoresTunnels: false,
+      warnBeforeMs: 0,
+      maxLifetimeMs: changes.lifetimeMs ?? 3_600_000,
+      ...changes.lifecycle,
+    },
+    max: changes.max ?? null,
+    warm: { count: 0, maxAgeMs: 3_600_000, onClaim: null, ...changes.warm },
     spec: { ...plainSpec(image), ...changes.spec },
   };
 }

@@ -1,6 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Specification } from '../../src/core/container.ts';
-import { type EngineContainer, EngineError, type EngineState } from '../../src/core/engine.ts';
+import {
+  type EngineContainer,
+  EngineError,
+  type EngineState,
+  type ExecResult,
+} from '../../src/core/engine.ts';
+import type { MemoryExec } from './memory-machine.ts';
 
 /**
  * What containers of an image do once started:
@@ -16,12 +22,16 @@ export interface MemoryImage {
   readonly exitCode?: number;
   /** What it writes when it starts. */
   readonly output?: readonly string[];
+  /** What comes of a command that is run inside; without it: exit code 0 and no output. */
+  readonly exec?: (exec: MemoryExec) => ExecResult | Promise<ExecResult>;
 }
 
 /** A container on the machine, as seen by tests; only the machine writes to it. */
 export interface MemoryContainer {
   readonly ref: string;
   readonly name: string;
+  /** As listed: what it was created from, or an image id where that name now means another image. */
+  readonly image: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly specification: Specification;
   readonly output: readonly string[];
@@ -31,6 +41,8 @@ export interface MemoryContainer {
 
 /** The same as its machine holds it. */
 export interface Held extends MemoryContainer {
+  name: string;
+  image: string;
   state: EngineState;
   exit: EngineContainer['exit'];
   readonly output: string[];

@@ -1,6 +1,6 @@
 import type { Engine, EngineContainer } from '../../src/core/engine.ts';
 import { encodeLabels, labels } from '../../src/core/labels.ts';
-import { containerName } from '../../src/core/names.ts';
+import { containerName, warmContainerName } from '../../src/core/names.ts';
 import type { MemoryContainer } from './memory-container.ts';
 import type { MemoryMachine } from './memory-machine.ts';
 
@@ -33,17 +33,24 @@ export function createMemoryEngine(options: {
 
     create: (request, signal) =>
       machine.call('create', signal, async () => {
-        const { specification } = request;
+        const { specification, warm } = request;
         const all = {
           ...specification.spec.labels,
           ...encodeLabels({ instance: owner.instance, ledger: owner.identity() }, specification),
         };
+        const nameOf = warm ? warmContainerName : containerName;
         return snapshot(
-          await machine.create(containerName(containerPrefix, specification.id), all, specification, request),
+          await machine.create(nameOf(containerPrefix, specification.id), all, request, signal),
         );
       }),
 
     remove: (ref, _options, signal) => machine.call('remove', signal, () => machine.removeByHand(ref)),
+
+    sleep: (ref, { mode }, signal) =>
+      machine.call('sleep', signal, async () => {
+        if (mode === 'pause') machine.pause(ref);
+        else await machine.exit(ref);
+      }),
 
     wake: (ref, signal) =>
       machine.call('wake', signal, async () => {
@@ -53,14 +60,20 @@ export function createMemoryEngine(options: {
         return snapshot(container);
       }),
 
+    exec: (ref, { command, input }, signal) =>
+      machine.call('exec', signal, () => machine.exec(ref, command, input)),
+
+    rename: (ref, id, signal) =>
+      machine.call('rename', signal, async () => machine.rename(ref, containerName(containerPrefix, id))),
+
     logs: (ref, { tailLines }, signal) =>
       machine.call('logs', signal, async () => machine.find(ref).output.slice(-tailLines).join('')),
   };
 }
 
 function snapshot(container: MemoryContainer): EngineContainer {
-  const { ref, name, state, exit, specification } = container;
+  const { ref, name, image, state, exit, specification } = container;
   const port = specification.ports[0]!.hostPort;
   const upstream = state === 'running' ? { address: '127.0.0.1', port } : null;
-  return { ref, name, labels: { ...container.labels }, state, exit, upstream };
+  return { ref, name, image, labels: { ...container.labels }, state, exit, upstream };
 }

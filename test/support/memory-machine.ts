@@ -1,13 +1,20 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Specification } from '../../src/core/container.ts';
-import { type CreateRequest, EngineError, type EngineEvent } from '../../src/core/engine.ts';
+import { type CreateRequest, EngineError, type EngineEvent, type ExecResult } from '../../src/core/engine.ts';
 import { labels } from '../../src/core/labels.ts';
-import { untilAborted } from '../../src/engine/abort.ts';
+import { abortError, untilAborted } from '../../src/engine/abort.ts';
+import { MemoryCalls } from './memory-calls.ts';
 import { close, type Held, type MemoryContainer, type MemoryImage, open } from './memory-container.ts';
 
-export type Verb = 'check' | 'list' | 'watch' | 'create' | 'remove' | 'wake' | 'logs';
+/** A command that was run inside a container. */
+export interface MemoryExec {
+  readonly id: string;
+  readonly ref: string;
+  readonly command: readonly string[];
+  readonly input: string;
+}
 
-export class MemoryMachine {
+/** The machine on which memory engines run their containers, with the knobs for both. */
+export class MemoryMachine extends MemoryCalls {
   /** The images that are there, by name. Tests add their own; `image_missing` is the answer for others. */
   readonly images = new Map<string, MemoryImage>([
     ['web', { does: 'serve' }],
@@ -16,79 +23,21 @@ export class MemoryMachine {
     ['exits', { does: 'exit', exitCode: 1, output: ['cannot go on\n'] }],
     ['idle', { does: 'idle' }],
   ]);
-  /** How often each verb was called, failed calls included. */
-  readonly calls: Record<Verb, number> = {
-    check: 0,
-    list: 0,
-    watch: 0,
-    create: 0,
-    remove: 0,
-    wake: 0,
-    logs: 0,
-  };
+  /** Images that a `create` pulls first, where the policy allows it; then they are among `images`. */
+  readonly registry = new Map<string, MemoryImage>();
+  /** What was run inside containers, in order; an image's `exec` says what came of it. */
+  readonly execs: MemoryExec[] = [];
   #containers = new Map<string, Held>();
   #byId = new Map<string, Held>();
   #watchers = new Set<{ instance: string; notify: (event: EngineEvent) => void; end: () => void }>();
-  #hooks = new Set<Hook>();
-  #isAway = false;
   #dropsEvents = false;
   #lastRef = 0;
 
   // Knobs: the engine.
 
-  /** The next call of the verb fails: `before` it has any effect, or `after` (as when the answer is lost). */
-  failNext(verb: Verb, error: EngineError, when: 'before' | 'after' = 'before'): void {
-    const hook: Hook = {
-      verb,
-      when,
-      run: async () => {
-        this.#hooks.delete(hook);
-        throw error;
-      },
-    };
-    this.#hooks.add(hook);
-  }
-
-  /**
-   * Every call of the verb waits until `release` (or its own signal), `before` it has any effect or `after`.
-   * `waiting()` tells how many do. A call whose signal fired while it waited `before` has no effect.
-   */
-  hold(verb: Verb, when: 'before' | 'after' = 'before'): { release(): void; waiting(): number } {
-    const { promise: released, resolve } = Promise.withResolvers<void>();
-    let waiting = 0;
-    const hook: Hook = {
-      verb,
-      when,
-      run: async (signal) => {
-        waiting++;
-        await untilAborted(signal, released).finally(() => waiting--);
-      },
-    };
-    this.#hooks.add(hook);
-    const release = () => {
-      this.#hooks.delete(hook);
-      resolve();
-    };
-    return { release, waiting: () => waiting };
-  }
-
-  /** Every call of the verb takes this much longer. */
-  slow(verb: Verb, byMs: number): void {
-    this.#hooks.add({
-      verb,
-      when: 'before',
-      run: (signal) => delay(byMs, undefined, { signal }).catch(() => {}),
-    });
-  }
-
-  /** The engine stops answering: calls fail as `unreachable` and watches end. Containers live on. */
-  away(): void {
-    this.#isAway = true;
+  override away(): void {
+    super.away();
     this.endWatches();
-  }
-
-  back(): void {
-    this.#isAway = false;
   }
 
   /** Every watch ends, as when the connection breaks. */
@@ -143,6 +92,7 @@ export class MemoryMachine {
   /** Requests wait until `unpause`, as the kernel makes them. */
   pause(refOrId: string): void {
     const container = this.#held(refOrId);
+    if (container.state !== 'running') return;
     container.state = 'paused';
     this.#tell(container, 'paused');
   }
@@ -152,6 +102,13 @@ export class MemoryMachine {
     container.state = 'running';
     for (const answer of container.frozen.splice(0)) answer();
     this.#tell(container, 'unpaused');
+  }
+
+  /** The name of the image means another image from now on, as after a pull or a build. */
+  retag(image: string): void {
+    for (const container of this.#containers.values()) {
+      if (container.image === image) container.image = `sha256:${'0'.repeat(64)}`;
+    }
   }
 
   /** `docker rm -f`: ends it, removes it and closes its port; one that is gone is no error. */
@@ -171,53 +128,49 @@ export class MemoryMachine {
 
   // For createMemoryEngine.
 
-  async call<T>(verb: Verb, signal: AbortSignal, effect: () => Promise<T>): Promise<T> {
-    this.calls[verb]++;
-    const work = async () => {
-      await this.#runHooks(verb, 'before', signal);
-      if (this.#isAway) throw new EngineError('unreachable', 'The memory engine is away');
-      const result = await effect();
-      await this.#runHooks(verb, 'after', signal);
-      return result;
-    };
-    return untilAborted(signal, signal.aborted ? new Promise<T>(() => {}) : work());
-  }
-
   async create(
     name: string,
     all: Record<string, string>,
-    specification: Specification,
     request: CreateRequest,
+    signal: AbortSignal,
   ): Promise<MemoryContainer> {
-    if (!this.images.has(specification.spec.image)) {
-      throw new EngineError('image_missing', `There is no image ${specification.spec.image}`);
-    }
-    if (this.#byId.get(specification.id)?.name === name) {
-      throw new EngineError('failed', `The container name ${name} is already in use`);
-    }
-    request.onProgress?.({ step: 'creating' });
-    const ref = (++this.#lastRef).toString(16).padStart(64, '0');
-    const container: Held = {
-      ref,
-      name,
-      labels: all,
-      specification,
-      state: 'created',
-      exit: null,
-      output: [],
-      server: null,
-      frozen: [],
+    const { specification, beforeCreate, onProgress } = request;
+    const takeTurn = async () => {
+      await beforeCreate?.();
+      if (signal.aborted) throw abortError(signal);
+      onProgress?.({ step: 'creating' });
     };
-    this.#containers.set(ref, container);
-    this.#byId.set(specification.id, container);
-    request.onProgress?.({ step: 'starting' });
+    await takeTurn();
+    if (!this.images.has(specification.spec.image)) {
+      await this.#pull(request, signal);
+      await takeTurn();
+    }
+    const container = this.#add(name, all, specification);
+    onProgress?.({ step: 'starting' });
     try {
-      await this.start(ref);
+      await this.start(container.ref);
     } catch (error) {
       this.#forget(container);
       throw error;
     }
     return container;
+  }
+
+  async exec(refOrId: string, command: readonly string[], input: string): Promise<ExecResult> {
+    const container = this.#held(refOrId);
+    if (container.state !== 'running') {
+      throw new EngineError('failed', `${container.name} is ${container.state}: nothing can be run inside`);
+    }
+    const exec = { id: container.specification.id, ref: container.ref, command, input };
+    this.execs.push(exec);
+    return (await this.#image(container).exec?.(exec)) ?? { exitCode: 0, output: '' };
+  }
+
+  rename(refOrId: string, name: string): void {
+    const container = this.#held(refOrId);
+    const holder = this.containers.find((other) => other.name === name);
+    if (holder && holder !== container) throw nameTaken(name);
+    container.name = name;
   }
 
   async watch(instance: string, onEvent: (event: EngineEvent) => void, signal: AbortSignal): Promise<void> {
@@ -241,12 +194,34 @@ export class MemoryMachine {
     }
   }
 
-  async #runHooks(verb: Verb, when: Hook['when'], signal: AbortSignal): Promise<void> {
-    for (const hook of [...this.#hooks]) {
-      if (hook.verb !== verb || hook.when !== when || !this.#hooks.has(hook)) continue;
-      await hook.run(signal);
-      if (signal.aborted) await new Promise<never>(() => {});
+  async #pull(request: CreateRequest, signal: AbortSignal): Promise<void> {
+    const { image, pullPolicy } = request.specification.spec;
+    const pulled = this.registry.get(image);
+    if (pullPolicy === 'never' || !pulled) {
+      throw new EngineError('image_missing', `There is no image ${image}`);
     }
+    request.onProgress?.({ step: 'pulling', currentBytes: 0, totalBytes: 0 });
+    await this.call('pull', signal, async () => void this.images.set(image, pulled));
+  }
+
+  #add(name: string, all: Record<string, string>, specification: Specification): Held {
+    if (this.#byId.get(specification.id)?.name === name) throw nameTaken(name);
+    const ref = (++this.#lastRef).toString(16).padStart(64, '0');
+    const container: Held = {
+      ref,
+      name,
+      image: specification.spec.image,
+      labels: all,
+      specification,
+      state: 'created',
+      exit: null,
+      output: [],
+      server: null,
+      frozen: [],
+    };
+    this.#containers.set(ref, container);
+    this.#byId.set(specification.id, container);
+    return container;
   }
 
   /** Later, as real events come: never within the call that made the change. */
@@ -284,8 +259,6 @@ export class MemoryMachine {
   }
 }
 
-interface Hook {
-  readonly verb: Verb;
-  readonly when: 'before' | 'after';
-  readonly run: (signal: AbortSignal) => Promise<void>;
+function nameTaken(name: string): EngineError {
+  return new EngineError('failed', `The container name ${name} is already in use`);
 }

@@ -1,15 +1,15 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
+import type { OriginalCommands } from '../../../src/api/original.ts';
 import { type Api, type ApiOptions, createApi } from '../../../src/api/server.ts';
-import type { Commands } from '../../../src/core/commands.ts';
 import type { Container } from '../../../src/core/container.ts';
 import { SpawnerError } from '../../../src/core/errors.ts';
 
 export const someId = '0123456789abcdef0123456789abcdef';
 
 /** Commands that note every call; a test puts its own behaviour in the place of one. */
-export class RecordedCommands implements Commands {
+export class RecordedCommands implements OriginalCommands {
   readonly calls: unknown[][] = [];
   onSpawn: () => Promise<Container> = async () => containerOf(someId, 'web');
   onStop: (id: string) => Promise<void> = async (id) => {

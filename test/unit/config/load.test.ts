@@ -1,19 +1,25 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { loadConfiguration } from '../../../src/config/load.ts';
 import { ConfigurationError } from '../../../src/config/problems.ts';
+import { proxyLimitSettings } from '../../../src/config/proxy-settings.ts';
 import { settings as declarations } from '../../../src/config/settings.ts';
 import { complaint, load, problems } from './support.ts';
 
 const run = 'container_images: {web: nginx}\n';
+/** Their defaults are those of the proxy; proxy-settings.test.ts compares them. */
+const isProxyLimit = (name: string) => Object.hasOwn(proxyLimitSettings, name);
 
 describe('where the configuration comes from', () => {
   test('every setting has its stated default where nobody says otherwise', () => {
     const { settings } = load(run);
-    expect({ ...settings, data_dir: null }).toEqual({
+    const cores = availableParallelism();
+    const others = Object.entries(settings).filter(([name]) => !isProxyLimit(name));
+    expect(Object.fromEntries(others)).toEqual({
+      data_dir: settings.data_dir,
       domain: 'localhost',
       port_start: 9000,
       max_containers: 100,
@@ -23,11 +29,25 @@ describe('where the configuration comes from', () => {
       hex_size: 32,
       container_prefix: 'spawned__',
       docker_timeout: 3_600_000,
+      max_lifetime: null,
+      warn_before: 300_000,
+      idle_timeout: 0,
+      on_idle: 'remove',
+      idle_ignores_websockets: false,
+      warm_max_age: 86_400_000,
+      max_parallel_starts: cores > 2 ? cores * 2 : 4,
+      queue_length: 100,
       cleanup_timeout: 60_000,
-      data_dir: null,
+      history_days: 30,
       instance: 'default',
       api_listen: { host: '127.0.0.1', port: 3000 },
       proxy_listen: { host: '0.0.0.0', port: 8080 },
+      tls_listen: null,
+      tls_certificates: [],
+      http_redirect: false,
+      trusted_proxies: [],
+      proxy_protocol_from: [],
+      access_log: null,
       public_url: null,
       api_hosts: [],
       api_origins: [],

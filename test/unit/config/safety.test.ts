@@ -71,9 +71,7 @@ describe('a word of Compose that does not work is refused by name', () => {
     ['sysctls', 'Compose word'],
     ['group_add', 'Compose word'],
     ['ports', 'not supported yet'],
-    ['idle_timeout', 'not supported yet'],
-    ['on_idle', 'not supported yet'],
-    ['warm', 'not supported yet'],
+    ['access', 'not supported yet'],
   ])('%s', (word, words) => {
     const text = complaint(withWords({ [word]: true }));
     expect(text).toContain(`container_images.web.${word}: \`${word}\` is`);

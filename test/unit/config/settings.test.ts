@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { publicUrlOf, type Settings } from '../../../src/config/settings.ts';
+import { publicUrlOf, redirectPortOf, type Settings } from '../../../src/config/settings.ts';
 import { complaint, load, withSetting } from './support.ts';
 
 const day = 86_400_000;
@@ -27,6 +27,24 @@ describe('a setting is read', () => {
     ['docker_timeout', '1500ms', 1500],
     ['docker_timeout', '1s500ms', 1500],
     ['cleanup_timeout', '5m', 300_000],
+    ['max_lifetime', '1d', day],
+    ['warn_before', '10m', 600_000],
+    ['warn_before', 0, 0],
+    ['idle_timeout', '15m', 900_000],
+    ['idle_timeout', 0, 0],
+    ['on_idle', 'pause', 'pause'],
+    ['idle_ignores_websockets', true, true],
+    ['warm_max_age', '1h', 3_600_000],
+    ['max_parallel_starts', 1, 1],
+    ['queue_length', 5, 5],
+    ['history_days', 365, 365],
+    ['hold_timeout', '5s', 5000],
+    [
+      'trusted_proxies',
+      ['10.0.0.1', '10.0.0.0/8', '::1', 'fd00::/8'],
+      ['10.0.0.1', '10.0.0.0/8', '::1', 'fd00::/8'],
+    ],
+    ['proxy_protocol_from', ['0.0.0.0/0'], ['0.0.0.0/0']],
     ['instance', 'staging-2', 'staging-2'],
     ['api_listen', '[::1]:3001', { host: '::1', port: 3001 }],
     ['api_listen', 'localhost:0', { host: 'localhost', port: 0 }],
@@ -84,6 +102,24 @@ describe('a value that cannot be is refused, and the message says what can', () 
     ['docker_timeout', '1h 30m', 'a duration'],
     ['docker_timeout', '99999999d', 'a duration'],
     ['docker_timeout', true, 'a duration'],
+    ['max_lifetime', 0, 'at least 1s'],
+    ['warn_before', '10ms', 'at least 1s, or 0 for no warning'],
+    ['idle_timeout', -1, 'a duration'],
+    ['on_idle', 'sleep', 'remove, stop or pause'],
+    ['max_parallel_starts', 0, 'from 1'],
+    ['queue_length', 0, 'from 1'],
+    ['history_days', 0, 'from 1'],
+    ['history_days', '30d', 'a whole number'],
+    ['trusted_proxies', ['proxy.example'], 'an IP address or a range'],
+    ['trusted_proxies', ['10.0.0.0/33'], 'an IP address or a range'],
+    ['trusted_proxies', ['10.0.0.0/'], 'an IP address or a range'],
+    ['trusted_proxies', ['10.0.0.0/8/8'], 'an IP address or a range'],
+    ['trusted_proxies', ['::/129'], 'an IP address or a range'],
+    ['trusted_proxies', ['fe80::1%eth0'], 'an IP address or a range'],
+    ['trusted_proxies', '10.0.0.1', 'a list'],
+    ['proxy_protocol_from', ['10.0.0.1:80'], 'an IP address or a range'],
+    ['tls_listen', '8443', 'an address'],
+    ['http_redirect', 'on', 'true or false'],
     ['data_dir', '', 'a directory'],
     ['instance', 'a b', 'a name'],
     ['api_listen', '3000', 'an address'],
@@ -171,7 +207,12 @@ describe('settings that do not go together are refused', () => {
 });
 
 describe('the URL of a container', () => {
-  const from = { domain: 'example.com', proxy_listen: { host: '0.0.0.0', port: 8080 }, public_url: null };
+  const from = {
+    domain: 'example.com',
+    proxy_listen: { host: '0.0.0.0', port: 8080 },
+    tls_listen: null,
+    public_url: null,
+  };
   test('is made from the domain and the port of the proxy', () => {
     expect(publicUrlOf(from)).toBe('http://{id}.example.com:8080');
     expect(publicUrlOf(from, 41_000)).toBe('http://{id}.example.com:41000');
@@ -179,5 +220,31 @@ describe('the URL of a container', () => {
   });
   test('is what public_url says', () => {
     expect(publicUrlOf({ ...from, public_url: 'https://{id}.example.com' })).toBe('https://{id}.example.com');
+  });
+  test('is https, with that port, where there is a listener for it', () => {
+    const tls = { ...from, tls_listen: { host: '0.0.0.0', port: 443 } };
+    expect(publicUrlOf(tls)).toBe('https://{id}.example.com');
+    expect(publicUrlOf(tls, 8080, 8443)).toBe('https://{id}.example.com:8443');
+    expect(publicUrlOf({ ...tls, public_url: 'https://{id}.a.test:444' })).toBe('https://{id}.a.test:444');
+  });
+});
+
+describe('the port of https that visitors are sent to', () => {
+  const from = {
+    domain: 'example.com',
+    proxy_listen: { host: '0.0.0.0', port: 80 },
+    tls_listen: { host: '0.0.0.0', port: 8443 },
+    public_url: null,
+    http_redirect: true,
+  };
+  test('is that of the listener, or of public_url where a router lies between', () => {
+    expect(redirectPortOf(from)).toBe(8443);
+    expect(redirectPortOf(from, 41_000)).toBe(41_000);
+    expect(redirectPortOf({ ...from, public_url: 'https://{id}.example.com' })).toBe(443);
+    expect(redirectPortOf({ ...from, public_url: 'https://{id}.example.com:444' })).toBe(444);
+  });
+  test('is none where they are not sent on', () => {
+    expect(redirectPortOf({ ...from, http_redirect: false })).toBeNull();
+    expect(redirectPortOf({ ...from, tls_listen: null })).toBeNull();
   });
 });

@@ -24,12 +24,15 @@ function container(id: string, user: string | null, phase: Phase = 'queued'): Co
     ready: entry('web').ready,
     reason: null,
     ref: null,
-    refSinceMonoMs: 0,
+    changedMonoMs: 0,
     upstream: null,
-    acknowledged: false,
+    acknowledged: true,
     readyAtMs: null,
     expiresAtMonoMs: 0,
-    waking: false,
+    moving: null,
+    warm: false,
+    usedSinceMonoMs: 0,
+    lifecycle: entry('web').lifecycle,
   };
 }
 

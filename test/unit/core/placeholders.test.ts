@@ -6,6 +6,7 @@ import {
   namesIn,
   type PlaceholderValues,
   placeholders,
+  placeholdersOf,
   placeholderValues,
   volumeText,
   volumeTextMaxLength,
@@ -128,6 +129,25 @@ describe('a value in the name of a volume', () => {
     [`_${'a'.repeat(130)}`, volumeText(`_${'a'.repeat(130)}`)],
   ])('tells %j from %j', (a, b) => {
     expect(volumeText(a)).not.toBe(volumeText(b));
+  });
+});
+
+describe('the placeholders of a specification', () => {
+  test('are those that are filled, wherever they stand', () => {
+    const spec = entryOf({
+      command: ['{id}'],
+      labels: { l: '{image} {{domain}} ${url}' },
+      volumes: ['home-{user_id}:/home', '/srv/a:/a'],
+      tmpfs: ['/run/{created_at}'],
+    }).spec;
+    expect([...placeholdersOf(spec)].sort()).toEqual(['created_at', 'id', 'image', 'user_id']);
+    expect(placeholdersOf(entryOf({}).spec).size).toBe(0);
+  });
+
+  test('are none any more once they are filled', () => {
+    const { spec } = entryOf({ environment: { A: '{id} {domain}' }, user: '{id}' });
+    const plain = { ...values, user_id: 'ann' };
+    expect(placeholdersOf(fill(spec, plain)).size).toBe(0);
   });
 });
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { EngineContainer } from '../../../src/core/engine.ts';
 import { encodeLabels } from '../../../src/core/labels.ts';
 import { type Known, type Observation, plan } from '../../../src/core/plan.ts';
+import { entry } from '../../support/core-harness.ts';
 
 const identities = new Set(['ours', 'adopted']);
 
@@ -9,7 +10,16 @@ function known(...list: Partial<Known>[]) {
   if (list.length === 0) return known({});
   const map = new Map(
     list.map((k) => {
-      const full: Known = { id: 'a', phase: 'ready', ref: 'ref-a', waking: false, refSinceMonoMs: 0, ...k };
+      const full: Known = {
+        id: 'a',
+        phase: 'ready',
+        ref: 'ref-a',
+        moving: null,
+        warm: false,
+        spec: entry('web').spec,
+        changedMonoMs: 0,
+        ...k,
+      };
       return [full.id, full] as const;
     }),
   );
@@ -28,7 +38,16 @@ function seen(id: string, changes: Partial<EngineContainer> & { ledger?: string 
     configHash: 'h',
   };
   const labels = encodeLabels({ instance: 'i', ledger }, birth);
-  return { ref: `ref-${id}`, name: id, labels, state: 'running', exit: null, upstream: null, ...rest };
+  return {
+    ref: `ref-${id}`,
+    name: id,
+    image: 'web',
+    labels,
+    state: 'running',
+    exit: null,
+    upstream: null,
+    ...rest,
+  };
 }
 
 function observe(containers: EngineContainer[], changes: Partial<Observation> = {}): Observation {
@@ -66,11 +85,24 @@ describe('the plan', () => {
 
   test('counts a missing container as lost, but for one that came into being after the question', () => {
     expect(plan(known(), observe([]), identities)).toEqual([{ do: 'end', id: 'a', reason: 'lost' }]);
-    expect(plan(known({ refSinceMonoMs: 100 }), observe([]), identities)).toEqual([]);
+    expect(plan(known({ changedMonoMs: 100 }), observe([]), identities)).toEqual([]);
     expect(plan(known({ phase: 'starting' }), observe([]), identities)).toEqual([
       { do: 'fail-start', id: 'a', reason: 'lost' },
     ]);
     expect(plan(known({ phase: 'creating', ref: null }), observe([]), identities)).toEqual([]);
+  });
+
+  test('concludes nothing from a list that was asked for before the last change of ours had ended', () => {
+    const states = [
+      [{ phase: 'starting' }, 'created'],
+      [{ phase: 'ready' }, 'exited'],
+      [{ phase: 'asleep' }, 'running'],
+    ] as const;
+    for (const [changes, state] of states) {
+      const old = observe([seen('a', { state })], { askedAtMonoMs: 100 });
+      expect(plan(known({ ...changes, changedMonoMs: 101 }), old, identities)).toEqual([]);
+      expect(plan(known({ ...changes, changedMonoMs: 99 }), old, identities)).toHaveLength(1);
+    }
   });
 
   test('concludes nothing about others from an answer about one', () => {
@@ -95,6 +127,6 @@ describe('the plan', () => {
     ]);
     const asleep = known({ phase: 'asleep' });
     expect(plan(asleep, observe([seen('a')]), identities)).toEqual([{ do: 'revive', id: 'a' }]);
-    expect(plan(known({ phase: 'asleep', waking: true }), observe([seen('a')]), identities)).toEqual([]);
+    expect(plan(known({ phase: 'asleep', moving: 'waking' }), observe([seen('a')]), identities)).toEqual([]);
   });
 });

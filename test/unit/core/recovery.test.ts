@@ -110,7 +110,7 @@ describe('a restart of the service', () => {
     await using h = await startCore();
     const { id } = await h.core.commands.spawn({ imageKey: 'web', user: 'alice' });
     h.core.close();
-    h.ledger.forget(id);
+    h.ledger.forget(id, 'lost');
     await using again = await h.restart();
     expect(again.machine.containers).toEqual([]);
   });

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Engine, EngineEvent } from '../../../src/core/engine.ts';
 import { createDockerEngine } from '../../../src/engine/docker.ts';
-import { specify } from '../../support/engine-suite.ts';
 import { eventually } from '../../support/eventually.ts';
 import {
   type Answer,
@@ -11,6 +10,7 @@ import {
   type ScriptedDocker,
   startScriptedDocker,
 } from '../../support/scripted-docker.ts';
+import { specify } from '../../support/specification.ts';
 
 const owner = { instance: 'faults', ledger: 'ledger-1' };
 const networkLabels = { 'docker-spawner.instance': owner.instance };
@@ -38,9 +38,13 @@ describe('an engine that hangs', () => {
   const calls: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
     check: (signal) => engine.check(signal),
     list: (signal) => engine.list({}, signal),
-    create: async (signal) => engine.create({ specification: await specify({}) }, signal),
+    create: async (signal) => engine.create({ specification: await specify({}), warm: false }, signal),
     remove: (signal) => engine.remove('x', { graceMs: null }, signal),
     'remove with a grace': (signal) => engine.remove('x', { graceMs: 1000 }, signal),
+    sleep: (signal) => engine.sleep('x', { mode: 'stop', graceMs: 1000 }, signal),
+    pause: (signal) => engine.sleep('x', { mode: 'pause', graceMs: null }, signal),
+    exec: (signal) => engine.exec('x', { command: ['tell'], input: '' }, signal),
+    rename: (signal) => engine.rename('x', 'y', signal),
     wake: (signal) => engine.wake('x', signal),
     logs: (signal) => engine.logs('x', { tailLines: 1 }, signal),
   };
@@ -65,7 +69,7 @@ describe('an engine that hangs', () => {
   test('a create whose start hangs ends when its signal fires, and the container is removed then', async () => {
     docker.answers.delete(`POST /containers/${ref}/start`);
     const stop = new AbortController();
-    const creating = engine.create({ specification: await specify({}) }, stop.signal);
+    const creating = engine.create({ specification: await specify({}), warm: false }, stop.signal);
     await eventually(() => expect(callNames()).toContain(`POST /containers/${ref}/start`));
     stop.abort();
     await expect(creating).rejects.toMatchObject({ kind: 'aborted' });

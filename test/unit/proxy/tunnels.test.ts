@@ -115,15 +115,16 @@ test('a tunnel that carries nothing is ended only where a limit is set', async (
   await own.settled();
 });
 
-test('closing the tunnels of a container leaves its requests alone', async () => {
+test('a container that goes to sleep loses its tunnels and connections', async () => {
   const { own, client, container } = await tunnel();
   const other = await own.client();
   other.send('GET / HTTP/1.1\r\nHost: c.test\r\nX: 1\r\n\r\n');
   await eventually(() => expect(container.sockets).toHaveLength(2));
-  await own.proxy.closeTunnels('c.test');
+  await own.proxy.quiesce('c.test');
   expect(await client.closed()).toBe('reset');
-  expect(own.proxy.stats()).toMatchObject({ openTunnels: 0, openRequests: 1 });
+  expect(own.proxy.stats()).toMatchObject({ openTunnels: 0, upstreamConnections: 0 });
   other.socket.destroy();
+  await own.settled();
 });
 
 test('WebSocket frames arrive whole when the client’s bytes are chopped at every place', async () => {

@@ -1,0 +1,112 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { GoneReason } from '../core/container.ts';
+import type { EventKind, HistoryEntry, SpawnerEvent } from '../core/events.ts';
+import type { LedgerEntry } from '../core/ledger.ts';
+
+export type Statements = ReturnType<typeof statements>;
+
+/** Every statement of the ledger, prepared once. */
+export function statements(db: DatabaseSync) {
+  return {
+    begin: db.prepare('BEGIN IMMEDIATE'),
+    commit: db.prepare('COMMIT'),
+    rollback: db.prepare('ROLLBACK'),
+    list: db.prepare('SELECT * FROM containers ORDER BY created_at_ms, rowid'),
+    insert: db.prepare(
+      `INSERT INTO containers (id, image_key, user, created_at_ms, expires_at_ms, ports, config_hash, spec, ready,
+         lifecycle, acknowledged, warm) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    rebind: db.prepare('UPDATE containers SET ports = ? WHERE id = ?'),
+    becomeReady: db.prepare(
+      `UPDATE containers SET ready_at_ms = coalesce(ready_at_ms, ?), asleep = NULL,
+         acknowledged = CASE warm WHEN 1 THEN acknowledged ELSE 1 END WHERE id = ?`,
+    ),
+    claim: db.prepare(
+      'UPDATE containers SET user = ?, created_at_ms = ?, expires_at_ms = ?, warm = 0 WHERE id = ? AND warm = 1',
+    ),
+    acknowledge: db.prepare('UPDATE containers SET acknowledged = 1 WHERE id = ?'),
+    setAsleep: db.prepare('UPDATE containers SET asleep = ? WHERE id = ?'),
+    extend: db.prepare('UPDATE containers SET expires_at_ms = ? WHERE id = ?'),
+    condemn: db.prepare('UPDATE containers SET condemned = ? WHERE id = ? AND condemned IS NULL'),
+    forget: db.prepare('DELETE FROM containers WHERE id = ?'),
+    insertEvent: db.prepare(
+      `INSERT INTO events (at_ms, container_id, image_key, user, kind, data)
+         SELECT ?, id, image_key, user, ?, ? FROM containers WHERE id = ? RETURNING *`,
+    ),
+    insertHistory: db.prepare(
+      `INSERT OR REPLACE INTO history (id, image_key, user, created_at_ms, ready_at_ms, ended_at_ms, reason)
+         SELECT id, image_key, user, created_at_ms, ready_at_ms, ?, ? FROM containers WHERE id = ?`,
+    ),
+    insertKey: db.prepare(
+      'INSERT OR REPLACE INTO idempotency_keys (key, fingerprint, container_id, at_ms) VALUES (?, ?, ?, ?)',
+    ),
+    dropFailedKey: db.prepare(
+      `DELETE FROM idempotency_keys WHERE container_id IN
+         (SELECT id FROM containers WHERE id = ? AND (acknowledged = 0 OR ready_at_ms IS NULL))`,
+    ),
+    adopt: db.prepare('INSERT OR IGNORE INTO identities (uuid, own) VALUES (?, 0)'),
+    findKey: db.prepare('SELECT * FROM idempotency_keys WHERE key = ? AND at_ms > ?'),
+    eventsAfter: db.prepare('SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?'),
+    history: db.prepare('SELECT * FROM history WHERE ended_at_ms < ? ORDER BY ended_at_ms DESC, id LIMIT ?'),
+    historyOf: db.prepare(
+      'SELECT * FROM history WHERE user = ? AND ended_at_ms < ? ORDER BY ended_at_ms DESC, id LIMIT ?',
+    ),
+    pruneHistory: db.prepare('DELETE FROM history WHERE ended_at_ms < ?'),
+    pruneEvents: db.prepare('DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?'),
+    pruneKeys: db.prepare('DELETE FROM idempotency_keys WHERE at_ms <= ?'),
+  };
+}
+
+type Row = Record<string, unknown>;
+
+export function toEntry(row: Row): LedgerEntry {
+  return {
+    id: String(row.id),
+    imageKey: String(row.image_key),
+    user: textOrNull(row.user),
+    createdAtMs: Number(row.created_at_ms),
+    expiresAtMs: Number(row.expires_at_ms),
+    ports: JSON.parse(String(row.ports)),
+    configHash: String(row.config_hash),
+    spec: JSON.parse(String(row.spec)),
+    ready: JSON.parse(String(row.ready)),
+    lifecycle: JSON.parse(String(row.lifecycle)),
+    acknowledged: row.acknowledged === 1,
+    condemned: textOrNull(row.condemned) as GoneReason | null,
+    readyAtMs: numberOrNull(row.ready_at_ms),
+    asleep: textOrNull(row.asleep) as LedgerEntry['asleep'],
+    warm: row.warm === 1,
+  };
+}
+
+export function toEvent(row: Row): SpawnerEvent {
+  return {
+    id: Number(row.id),
+    atMs: Number(row.at_ms),
+    containerId: String(row.container_id),
+    imageKey: String(row.image_key),
+    user: textOrNull(row.user),
+    kind: String(row.kind) as EventKind,
+    data: JSON.parse(String(row.data)),
+  };
+}
+
+export function toHistory(row: Row): HistoryEntry {
+  return {
+    id: String(row.id),
+    imageKey: String(row.image_key),
+    user: textOrNull(row.user),
+    createdAtMs: Number(row.created_at_ms),
+    readyAtMs: numberOrNull(row.ready_at_ms),
+    endedAtMs: Number(row.ended_at_ms),
+    reason: String(row.reason) as GoneReason,
+  };
+}
+
+function textOrNull(value: unknown): string | null {
+  return value === null || value === undefined ? null : String(value);
+}
+
+function numberOrNull(value: unknown): number | null {
+  return value === null || value === undefined ? null : Number(value);
+}
