@@ -50,7 +50,7 @@ export class SoakRoutes {
 
   closeTunnels(route: SoakRoute): Promise<void> {
     return within(
-      this.#proxy.ask({ do: 'closeTunnels', id: route.id }),
+      this.#proxy.ask({ do: 'quiesce', id: route.id }),
       `the tunnels of ${route.id} to close`,
     );
   }
