@@ -5,6 +5,8 @@ import { nameOf } from '../proxy-process.ts';
 import { residentBytes } from './cost.ts';
 import type { Peer } from './peers.ts';
 
+/** One container may not have all of them: the proxy limits the connections to each. */
+export const webSocketHosts = 10;
 const atOnce = 100;
 const payloadBytes = 2048;
 /** How long memory is left alone before it is looked at: what a proxy frees when it is idle shall be free. */
@@ -30,16 +32,18 @@ async function openAll(port: number, count: number): Promise<Socket[]> {
   const sockets: Socket[] = [];
   while (sockets.length < count) {
     const missing = Math.min(atOnce, count - sockets.length);
-    sockets.push(...(await Promise.all(Array.from({ length: missing }, () => openOne(port)))));
+    sockets.push(
+      ...(await Promise.all(Array.from({ length: missing }, (_, i) => openOne(port, i % webSocketHosts)))),
+    );
   }
   return sockets;
 }
 
-async function openOne(port: number): Promise<Socket> {
+async function openOne(port: number, host: number): Promise<Socket> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   await once(socket, 'connect');
   socket.write(
-    `GET /socket HTTP/1.1\r\nHost: ${nameOf(0)}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n\r\n`,
+    `GET /socket HTTP/1.1\r\nHost: ${nameOf(host)}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n\r\n`,
   );
   const [head] = (await once(socket, 'data')) as [Buffer];
   if (!head.toString('latin1').startsWith('HTTP/1.1 101 '))
