@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { proxyBench } from './proxy.ts';
-import { coldSpawn } from './spawn.ts';
+import { spawnBench } from './spawn/main.ts';
 
 /** `npm run bench -- NAME`: runs one set of measurements, prints it, and keeps it in bench/results/. */
 export interface Report {
@@ -12,7 +12,7 @@ export interface Report {
   readonly data: unknown;
 }
 
-const benches: Record<string, () => Promise<Report>> = { spawn: coldSpawn, proxy: proxyBench };
+const benches: Record<string, () => Promise<Report>> = { spawn: spawnBench, proxy: proxyBench };
 
 const name = process.argv[2] ?? '';
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;

@@ -1,10 +1,11 @@
 import type Docker from 'dockerode';
-import { createLoopbackReach } from '../src/reach/loopback.ts';
-import { freePortRange } from '../test/support/core-harness.ts';
-import { testImage } from '../test/support/images.ts';
-import { docker, type RunningService, startService } from '../test/support/service.ts';
-import type { Report } from './main.ts';
-import { line, median, ratio } from './stats.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { untilReady } from '../../src/core/readiness.ts';
+import { createLoopbackReach } from '../../src/reach/loopback.ts';
+import { testImage } from '../../test/support/images.ts';
+import { docker, type RunningService, startService } from '../../test/support/service.ts';
+import type { Report } from '../main.ts';
+import { line, median, ratio } from '../stats.ts';
 
 const rounds = 30;
 
@@ -58,25 +59,38 @@ async function ownSpawn(service: RunningService): Promise<number> {
 }
 
 async function bareSpawn(_service: RunningService, sample: Docker.ContainerInspectInfo): Promise<number> {
-  const port = await freePortRange(1);
-  const body = bareBody(sample, port);
-  const reach = createLoopbackReach();
   const startedMs = performance.now();
-  const container = await docker.createContainer(body);
-  await container.start();
-  while (
-    (await reach.httpStatus({ address: '127.0.0.1', port }, 'localhost', '/', AbortSignal.timeout(5000))) ===
-    null
-  ) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  const container = await bareStart(sample);
   const tookMs = performance.now() - startedMs;
-  await container.remove({ force: true, v: true });
+  await removeBare(container);
   return tookMs;
 }
 
+/** Creates, starts, and waits for the first byte, with the polling of the service. */
+export async function bareStart(sample: Docker.ContainerInspectInfo): Promise<Docker.Container> {
+  const port = nextBarePort();
+  const container = await docker.createContainer(bareBody(sample, port));
+  await container.start();
+  const ready = { path: '/', statuses: [{ from: 200, to: 599 }], timeoutMs: 60_000 };
+  const target = { upstream: { address: '127.0.0.1', port }, host: 'localhost', ready };
+  const deps = { clock: systemClock, reach: createLoopbackReach() };
+  if (!(await untilReady(target, deps, new AbortController().signal))) throw new Error('not ready');
+  return container;
+}
+
+export async function removeBare(container: Docker.Container): Promise<void> {
+  await container.remove({ force: true, v: true });
+}
+
+/** Each once, so that no port is asked for before the engine has let go of it. */
+function nextBarePort(): number {
+  barePort = barePort >= 9999 ? 6000 : barePort + 1;
+  return barePort;
+}
+let barePort = 6000;
+
 /** The host configuration of a container that the service made: same limits, same network, same logs. */
-async function sampleOf(service: RunningService): Promise<Docker.ContainerInspectInfo> {
+export async function sampleOf(service: RunningService): Promise<Docker.ContainerInspectInfo> {
   const { body: id } = await service.spawn('web', 'sample');
   const [sample] = await service.containers();
   const inspected = await docker.getContainer(sample!.Id).inspect();
