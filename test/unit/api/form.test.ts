@@ -68,6 +68,13 @@ describe('a urlencoded form', () => {
     expect(fieldOf(urlencoded, body)).toBe(code);
   });
 
+  test('of more than a thousand fields is refused, before they cost time', () => {
+    expect(fieldOf(urlencoded, `${'a&'.repeat(999)}user_id=bob`)).toBe('bob');
+    const before = process.cpuUsage();
+    expect(fieldOf(urlencoded, `user_id=bob&${'a&'.repeat(32_000)}`)).toBe('body_invalid');
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(50);
+  });
+
   test('gives every text back that URLSearchParams wrote', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', minLength: 1 }), (text) => {
@@ -99,6 +106,12 @@ describe('the type of a body', () => {
     'multipart/form-data; boundary=b; charset=utf-16',
   ])('%j is refused as unsupported', (type) => {
     expect(fieldOf(type, 'user_id=bob')).toBe('unsupported_media_type');
+  });
+
+  test('one as long as a head can be, made to be slow, costs less than 50 ms', () => {
+    const before = process.cpuUsage();
+    expect(fieldOf(`text/plain;a=${' '.repeat(15_000)}x`, 'a')).toBe('unsupported_media_type');
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(50);
   });
 
   test('a compressed body is refused as unsupported', () => {
@@ -264,6 +277,9 @@ describe('a multipart form', () => {
       `--b\r\n${'a: b\r\n'.repeat(size / 6)}\r\n\r\n--b--`,
       `--b${' '.repeat(size)}`,
       named('').repeat(900),
+      `--b\r\na:${'\t'.repeat(size)}\0\r\n\r\n\r\n--b--`,
+      `${named('', `\r\nContent-Type: text/plain;a=${' '.repeat(size)}x`)}--b--`,
+      `${named('', `\r\nContent-Type: text/plain;a=${' '.repeat(180)}x`).repeat(250)}--b--`,
     ];
     for (const flood of floods) {
       const before = process.cpuUsage();
