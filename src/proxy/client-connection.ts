@@ -80,6 +80,12 @@ export class ClientConnection implements Timed {
     this.#holdUntilMs = this.deadlineMs;
   }
 
+  /** The exchange waits no longer: the container has deadlines of its own. */
+  holdOver(): void {
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    if (this.#ended) this.#setDeadline(probeMs);
+  }
+
   upstreamDrained(): void {
     this.#upstreamBlocked = false;
     if (this.#state === 'body') this.#setDeadline(this.#context.limits.stalledBodyMs);

@@ -271,6 +271,7 @@ export class Exchange {
     }
     this.#hold = new Hold(this.#context, container, this, (outcome) => {
       this.#hold = null;
+      this.#client.holdOver();
       if ('answer' in outcome) this.#answer(outcome.answer);
       else this.#send(outcome.upstream, false);
     });

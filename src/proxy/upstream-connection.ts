@@ -88,9 +88,9 @@ export class UpstreamConnection implements Timed {
     this.arm();
   }
 
-  /** Sets the deadline for what is awaited now. */
+  /** Sets the deadline for what is awaited now; a tunnel keeps its own. */
   arm(): void {
-    if (!this.#connected) return;
+    if (!this.#connected || this.#tunnel !== null) return;
     const { limits } = this.#context;
     let timeMs = 0;
     if (this.#blocked) timeMs = limits.stalledBodyMs;

@@ -128,6 +128,32 @@ test('a tunnel waits for the side that does not read', async () => {
   await own.settled();
 });
 
+test('a tunnel whose container was slow to read is not taken for an unused connection afterwards', async () => {
+  const container = await rawContainer((socket, text) => {
+    if (text.length > 4096 || !text.includes('Upgrade')) return;
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n');
+    socket.pause();
+  });
+  const own = await rig({ limits: { upstreamIdleMs: 60 } });
+  own.route('c.test', container.port);
+  const client = await own.client();
+  client.send('GET / HTTP/1.1\r\nHost: c.test\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n');
+  await client.sees('101');
+  const { sent } = pour(client.socket);
+  await standsStill(sent);
+  const tunnel = container.sockets[0]!;
+  tunnel.resume();
+  await eventually(() => expect(tunnel.bytesRead).toBeGreaterThan(bodyBytes), 20_000);
+  // Another connection becomes unused later, and is closed for it.
+  const other = await own.client();
+  other.send('GET / HTTP/1.1\r\nHost: c.test\r\n\r\n');
+  await eventually(() => expect(container.sockets).toHaveLength(2));
+  container.sockets[1]!.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+  await eventually(() => expect(container.sockets[1]!.destroyed).toBe(true));
+  tunnel.write('still here');
+  await client.sees(/still here$/);
+});
+
 /** Waits until the number is above zero and no longer changes between two looks. */
 async function standsStill(read: () => number): Promise<void> {
   let before = -1;

@@ -27,6 +27,26 @@ test('a program’s request is held, body unread, until the container is ready, 
   await program.sees('ok');
 });
 
+test('the time a request may be held no longer counts once its container is ready', async () => {
+  const container = await rawContainer(() => {});
+  const { wait, client, onWake } = await rig({ limits: { holdTimeoutMs: 60 } });
+  wait('c.test');
+  wait('never.test');
+  onWake((id) =>
+    id === 'c.test' ? Promise.resolve(readyRoute('c.test', container.port)) : new Promise(() => {}),
+  );
+  const program = await client();
+  program.send('GET / HTTP/1.1\r\nHost: c.test\r\n\r\n');
+  await eventually(() => expect(container.received()).toMatch(/\r\n\r\n$/));
+  // Held later, so when this one is too late the first one's time was over before.
+  const later = await client();
+  later.send('GET / HTTP/1.1\r\nHost: never.test\r\n\r\n');
+  await later.sees('503');
+  container.sockets[0]!.write(ok);
+  // Without an interim response, which would ask a client that never ended its side whether it is there.
+  expect(await program.sees(/ok$/)).toMatch(/^HTTP\/1.1 200 /);
+});
+
 test('a browser gets the waiting page at once, and its container is woken in the background', async () => {
   const { wait, client, onWake } = await rig();
   wait('c.test', 'asleep');
