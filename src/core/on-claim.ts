@@ -3,6 +3,7 @@ import { deadline } from './engine-calls.ts';
 import type { ImageEntry } from './image-entry.ts';
 import type { Parts } from './parts.ts';
 import { fillText, placeholderValues } from './placeholders.ts';
+import { quote } from './quote.ts';
 
 /** `on_claim` did not end as it should; the message says how. */
 export class OnClaimFailed extends Error {
@@ -28,12 +29,7 @@ export async function runOnClaim(parts: Parts, container: Container, entry: Imag
     deadline(parts.clock, onClaim.timeoutMs, parts.closing),
   );
   if (exitCode === 0) return;
-  // A command that echoes its input must not carry the values into an error (rule 12).
-  const secret = Object.values(values).filter((value) => value.length >= 4);
-  const shown = secret.reduce((text, value) => text.replaceAll(value, '***'), output);
-  const said = shown
-    .trim()
-    .replace(/\s*\n\s*/g, ' | ')
-    .slice(-300);
+  // A command that echoes its input must not carry the values into an error.
+  const said = quote(output, Object.values(values), 300);
   throw new OnClaimFailed(`on_claim ended with exit code ${exitCode}${said === '' ? '' : `: ${said}`}`);
 }

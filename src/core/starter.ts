@@ -6,6 +6,7 @@ import { SpawnerError } from './errors.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { OnClaimFailed, runOnClaim } from './on-claim.ts';
 import type { Parts } from './parts.ts';
+import { quote } from './quote.ts';
 import { untilReady } from './readiness.ts';
 import type { Remover } from './remover.ts';
 import type { Slot } from './start-queue.ts';
@@ -210,15 +211,11 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
   }
 
   async function lastWords(id: string): Promise<string> {
-    const ref = registry.get(id)?.ref;
-    if (!ref) return '';
+    const container = registry.get(id);
+    if (!container?.ref) return '';
     const limit = deadline(clock, engineDeadlinesMs.logs, closing);
-    const lines = await engine.logs(ref, { tailLines: 5 }, limit).catch(() => '');
-    const text = lines
-      .trim()
-      .split(/\s*\n\s*/)
-      .join(' | ')
-      .slice(-500);
+    const lines = await engine.logs(container.ref, { tailLines: 5 }, limit).catch(() => '');
+    const text = quote(lines, Object.values(container.spec.environment), 500);
     return text === '' ? '; it wrote no log' : `; its last log lines: ${text}`;
   }
 

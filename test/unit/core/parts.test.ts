@@ -6,6 +6,7 @@ import { createDeadlines } from '../../../src/core/deadlines.ts';
 import { decodeLabels, encodeLabels } from '../../../src/core/labels.ts';
 import { escapeName } from '../../../src/core/names.ts';
 import { createPortPool } from '../../../src/core/ports.ts';
+import { quote } from '../../../src/core/quote.ts';
 import { createRegistry } from '../../../src/core/registry.ts';
 import { entry } from '../../support/core-harness.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -106,6 +107,20 @@ describe('the port pool', () => {
     expect(pool.reserveExactly(8000)).toBe(false);
     pool.release(8000);
     expect([pool.reserve(), pool.reserve()]).toEqual([9000, null]);
+  });
+});
+
+describe('what a program wrote', () => {
+  test('is quoted in one line, from its end, without secrets in whatever form', () => {
+    expect(quote(' a \n\n b\r\n', [], 100)).toBe('a | b');
+    expect(quote('x'.repeat(20), [], 5)).toBe('xxxxx');
+    expect(quote('two\nlines, "two\\nlines", abc', ['two\nlines', 'abc'], 100)).toBe('***, "***", abc');
+  });
+
+  test('is quoted in time that does not grow with the square of its length', () => {
+    const before = process.cpuUsage();
+    quote(`a${' '.repeat(64_000)}a`, ['secret'], 500);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(50);
   });
 });
 

@@ -213,6 +213,19 @@ describe('starts that fail', () => {
     await nothingIsLeft(h);
   });
 
+  test('values of the environment that a failing container logs are in no error', async () => {
+    const spec = { environment: { KEY: 'secret-key', LONGER: 'secret-key-2' } };
+    await using h = await startCore({ images: new Map([['exits', entry('exits', { spec })]]) });
+    h.machine.images.set('exits', {
+      does: 'exit',
+      exitCode: 1,
+      output: ['KEY=secret-key\n', 'LONGER=secret-key-2\n'],
+    });
+    await expect(h.core.commands.spawn({ imageKey: 'exits', user: 'alice' })).rejects.toThrow(
+      /last log lines: KEY=\*\*\* \| LONGER=\*\*\*$/,
+    );
+  });
+
   test('an exit whose event was lost is noticed all the same', async () => {
     await using h = await startCore();
     h.machine.dropEvents(true);
