@@ -41,8 +41,27 @@ export function encodeLabels(owner: Owner, birth: Birth): Record<string, string>
   };
 }
 
-/** Reads a birth back from labels; null where they are not ours or do not make sense. */
-export function decodeLabels(all: Readonly<Record<string, string>>): { owner: Owner; birth: Birth } | null {
+/**
+ * Reads a birth back from labels; null where they are not ours or do not make sense. Each object is read once:
+ * several look at the labels of one list, which has thousands.
+ */
+export function decodeLabels(all: Readonly<Record<string, string>>): Facts | null {
+  let facts = decoded.get(all);
+  if (facts === undefined) {
+    facts = decode(all);
+    decoded.set(all, facts);
+  }
+  return facts;
+}
+
+interface Facts {
+  readonly owner: Owner;
+  readonly birth: Birth;
+}
+
+const decoded = new WeakMap<object, Facts | null>();
+
+function decode(all: Readonly<Record<string, string>>): Facts | null {
   const read = (label: { name: string }) => (Object.hasOwn(all, label.name) ? all[label.name]! : null);
   const instance = read(labels.instance);
   const ledger = read(labels.ledger);

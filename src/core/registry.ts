@@ -43,8 +43,10 @@ export interface Registry {
   all(): Iterable<Container>;
   /** A user's containers, oldest first, those that are stopping included. */
   ofUser(user: string): readonly Container[];
-  /** The containers of an image entry, oldest first, those that are stopping included. */
-  ofImage(imageKey: string): readonly Container[];
+  /** How many of an image entry have a place, those that are stopping included. */
+  countOfImage(imageKey: string): number;
+  /** Those of an image entry that are warm, oldest first, those that are stopping included. */
+  warmOf(imageKey: string): readonly Container[];
   readonly routes: RouteTable;
 
   /** Adds a container in any phase but `gone`; an id that is taken is a defect, and throws. */
@@ -63,6 +65,7 @@ export function createRegistry(hostOf: (id: string) => string): Registry {
   const byId = new Map<string, Container>();
   const byUser = createIndex();
   const byImage = createIndex();
+  const warmByImage = createIndex();
   const byHost = new Map<string, Route>();
   const listeners: ((change: RegistryChange) => void)[] = [];
   let version = 0;
@@ -70,8 +73,10 @@ export function createRegistry(hostOf: (id: string) => string): Registry {
   function put(before: Container | null, after: Container): Container {
     if (after.phase === 'gone') byId.delete(after.id);
     else byId.set(after.id, after);
-    if (after.user !== null) byUser.put(after.user, after);
-    byImage.put(after.imageKey, after);
+    const lives = after.phase !== 'gone';
+    if (after.user !== null) byUser.put(after.user, after, lives);
+    byImage.put(after.imageKey, after, lives);
+    warmByImage.put(after.imageKey, after, lives && after.warm);
     indexRoute(after);
     for (const listener of listeners) listener({ before, after });
     return after;
@@ -100,7 +105,8 @@ export function createRegistry(hostOf: (id: string) => string): Registry {
     get: (id) => byId.get(id),
     all: () => byId.values(),
     ofUser: byUser.get,
-    ofImage: byImage.get,
+    countOfImage: byImage.count,
+    warmOf: warmByImage.get,
     routes: {
       get version() {
         return version;
@@ -133,10 +139,11 @@ function createIndex() {
   const groups = new Map<string, Map<string, Container>>();
   return {
     get: (key: string): readonly Container[] => [...(groups.get(key)?.values() ?? [])],
-    put(key: string, container: Container): void {
+    count: (key: string): number => groups.get(key)?.size ?? 0,
+    put(key: string, container: Container, belongs: boolean): void {
       const group = groups.get(key) ?? new Map<string, Container>();
-      if (container.phase === 'gone') group.delete(container.id);
-      else group.set(container.id, container);
+      if (belongs) group.set(container.id, container);
+      else group.delete(container.id);
       if (group.size === 0) groups.delete(key);
       else groups.set(key, group);
     },

@@ -204,7 +204,7 @@ export function createSpawner(
   function decide(entry: ImageEntry, user: string | null): AdmissionDecision {
     return decideAdmission(entry, {
       ofUser: user === null ? [] : registry.ofUser(user),
-      ofEntry: entry.max === null ? 0 : registry.ofImage(entry.key).length,
+      ofEntry: registry.countOfImage(entry.key),
       warmOfEntry: pool.ready(entry.key),
       spareWarm: pool.spare(entry),
       placesTaken: registry.size,

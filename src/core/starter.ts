@@ -46,6 +46,8 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
       return registry.move(id, 'ready', { acknowledged: !warm, readyAtMs, usedSinceMonoMs });
     } catch (error) {
       markCreated();
+      // Not rolled back: the next start of the service removes it, or for those who were told of it begins anew (rule 2).
+      if (closing.aborted) throw closing.reason;
       const failure = await explain(id, signal.aborted ? signal.reason : error);
       await rollBack(id, failure);
       throw failure;
@@ -229,7 +231,11 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
     over.abort();
   }
 
-  return { start: (id) => starts.begin(id, (signal, markCreated) => run(id, signal, markCreated)) };
+  return {
+    // With `closing`, or a container that never gets ready would keep an ended service alive until its deadline.
+    start: (id) =>
+      starts.begin(id, (signal, markCreated) => run(id, AbortSignal.any([signal, closing]), markCreated)),
+  };
 }
 
 interface Turns {

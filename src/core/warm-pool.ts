@@ -43,8 +43,7 @@ export function createWarmPool(
   const failures = new Map<string, { count: number; untilMonoMs: number }>();
   let cancelFill: (() => void) | null = null;
 
-  const warmOf = (imageKey: string) =>
-    registry.ofImage(imageKey).filter((c) => c.warm && c.phase !== 'stopping');
+  const warmOf = (imageKey: string) => registry.warmOf(imageKey).filter((c) => c.phase !== 'stopping');
   const isCurrent = (container: Container) =>
     images.get(container.imageKey)?.configHash === container.configHash;
 
@@ -55,7 +54,7 @@ export function createWarmPool(
   function spare(entry: ImageEntry): Container | undefined {
     // Of another entry first: this one's may be what the next caller asks for.
     const others = [...images.keys()].filter((key) => key !== entry.key).flatMap(warmOf);
-    const isFull = entry.max !== null && registry.ofImage(entry.key).length >= entry.max;
+    const isFull = entry.max !== null && registry.countOfImage(entry.key) >= entry.max;
     return (isFull ? [] : others)[0] ?? warmOf(entry.key)[0];
   }
 
@@ -132,7 +131,7 @@ export function createWarmPool(
     if (pause && pause.untilMonoMs > clock.monoMs()) return false;
     if (queue.waiting > 0 || registry.size >= options.maxContainers || ports.free < entry.ports.length)
       return false;
-    return entry.max === null || registry.ofImage(entry.key).length < entry.max;
+    return entry.max === null || registry.countOfImage(entry.key) < entry.max;
   }
 
   function begin(entry: ImageEntry): void {

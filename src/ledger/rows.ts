@@ -59,7 +59,18 @@ export function statements(db: DatabaseSync) {
 
 type Row = Record<string, unknown>;
 
-export function toEntry(row: Row): LedgerEntry {
+/** Most containers of an entry have the same texts: each is parsed once, and the values are shared. */
+export function toEntries(rows: readonly Row[]): LedgerEntry[] {
+  const values = new Map<string, unknown>();
+  const parse = <T>(text: unknown): T => {
+    const json = String(text);
+    if (!values.has(json)) values.set(json, JSON.parse(json));
+    return values.get(json) as T;
+  };
+  return rows.map((row) => toEntry(row, parse));
+}
+
+function toEntry(row: Row, parse: <T>(text: unknown) => T): LedgerEntry {
   return {
     id: String(row.id),
     imageKey: String(row.image_key),
@@ -68,9 +79,9 @@ export function toEntry(row: Row): LedgerEntry {
     expiresAtMs: Number(row.expires_at_ms),
     ports: JSON.parse(String(row.ports)),
     configHash: String(row.config_hash),
-    spec: JSON.parse(String(row.spec)),
-    ready: JSON.parse(String(row.ready)),
-    lifecycle: JSON.parse(String(row.lifecycle)),
+    spec: parse(row.spec),
+    ready: parse(row.ready),
+    lifecycle: parse(row.lifecycle),
     acknowledged: row.acknowledged === 1,
     condemned: textOrNull(row.condemned) as GoneReason | null,
     readyAtMs: numberOrNull(row.ready_at_ms),

@@ -5,7 +5,7 @@ import type { IdempotencyKey, Ledger } from '../core/ledger.ts';
 import { LedgerError } from './errors.ts';
 import { explain, openDatabase } from './open.ts';
 import { createReader } from './reader.ts';
-import { statements, toEntry, toEvent } from './rows.ts';
+import { statements, toEntries, toEvent } from './rows.ts';
 
 /** How long an idempotency key is remembered. */
 const idempotencyMs = 24 * 3_600_000;
@@ -78,7 +78,7 @@ export function openLedger(dataDir: string, nowMs: () => number = Date.now): Led
       identities.add(uuid);
     },
     onEvent: (listener) => void listeners.push(listener),
-    list: () => sql.list.all().map(toEntry),
+    list: () => toEntries(sql.list.all()),
     add: (s, { acknowledged, warm, idempotency }) =>
       change(s.id, 'queued', {}, () => {
         sql.insert.run(
