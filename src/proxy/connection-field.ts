@@ -10,6 +10,10 @@ export interface ConnectionOptions {
 }
 
 export const noOptions: ConnectionOptions = { close: false, keepAlive: false, upgrade: false, names: null };
+
+/** Nobody names more; each is looked for among all fields, so thousands would cost milliseconds a request. */
+const maxNames = 32;
+
 const onlyClose: ConnectionOptions = { ...noOptions, close: true };
 const onlyKeepAlive: ConnectionOptions = { ...noOptions, keepAlive: true };
 const onlyUpgrade: ConnectionOptions = { ...noOptions, upgrade: true };
@@ -35,7 +39,7 @@ export function readConnection(value: string, before: ConnectionOptions): Connec
     if (token === 'close') close = true;
     else if (token === 'keep-alive') keepAlive = true;
     else if (token === 'upgrade') upgrade = true;
-    else names.push(token);
+    else if (names.push(token) > maxNames) return null;
   }
   return { close, keepAlive, upgrade, names: names.length > 0 ? names : null };
 }

@@ -30,6 +30,8 @@ const names: Readonly<Record<string, number>> = {
   'content-length': kinds.contentLength,
   'transfer-encoding': kinds.transferEncoding,
   'keep-alive': kinds.hop,
+  // Not a hop's, nor anybody's: but CGI programs would take it for their proxy setting (httpoxy.org).
+  proxy: kinds.hop,
   'proxy-connection': kinds.hop,
   'proxy-authenticate': kinds.hop,
   'proxy-authorization': kinds.hop,

@@ -24,7 +24,7 @@ export class Listener {
   readonly #options: ListenOptions;
   readonly #server: Server;
   readonly #tls: TlsServer | null;
-  /** Peers of connections in their TLS handshake, by remote address and port. */
+  /** Peers of connections in their TLS handshake, by both addresses and the remote port. */
   readonly #shaking = new Map<string, Peer>();
 
   constructor(context: Context, options: ListenOptions, certificates: Certificates | null) {
@@ -32,7 +32,7 @@ export class Listener {
     this.#options = options;
     this.#server = createServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, pauseOnConnect: true },
-      (socket) => this.#accept(socket),
+      (socket) => this.#guard(socket, () => this.#accept(socket)),
     );
     this.#tls = options.tls ? this.#createTls(certificates!) : null;
   }
@@ -134,7 +134,10 @@ export class Listener {
     }
     const key = keyOf(socket);
     this.#shaking.set(key, peer);
-    socket.on('close', () => this.#shaking.delete(key));
+    // Its key may be another's by now: an address and port can be used again before we hear of the end.
+    socket.on('close', () => {
+      if (this.#shaking.get(key) === peer) this.#shaking.delete(key);
+    });
     this.#tls.emit('connection', socket);
   }
 
@@ -166,6 +169,7 @@ export class Listener {
   }
 }
 
+/** Both ends: one address and port may be connected to several of our own addresses at once. */
 function keyOf(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort}`;
+  return `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress}`;
 }

@@ -34,6 +34,7 @@ const post = 'POST / HTTP/1.1\r\nHost: c.test\r\n';
 const smuggled = 'GET /smuggled HTTP/1.1\r\nHost: c.test\r\n\r\n';
 
 test.each([
+  ['a Connection field with very many names', `${head}Connection: ${'a,'.repeat(5000)}b\r\n\r\n`],
   ['both framings', `${post}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${smuggled}`],
   [
     'both framings, the other way round',

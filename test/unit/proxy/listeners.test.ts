@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, utimesSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
@@ -244,6 +244,39 @@ test('the PROXY header may come before TLS', async () => {
   await new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject));
   expect(await talk(socket, get)).toMatch(/ok$/);
   expect(container.received()).toMatch(/X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https/);
+});
+
+test('two TLS connections from one address and port, to two of ours, are not taken for each other', async () => {
+  const path = folder();
+  const container = await answering(ok);
+  const own = await rig({
+    proxyProtocolFrom: ['127.0.0.1'],
+    certificates: [certificate(path, 'a', ['a.test'])],
+  });
+  own.route('c.test', container.port);
+  const { port } = await own.proxy.listen({ host: '0.0.0.0', port: 0 }, { tls: true });
+  const open = async (host: string, localPort?: number) => {
+    const socket = connect({ port, host, localAddress: '127.0.0.1', ...(localPort && { localPort }) });
+    onTestFinished(() => void socket.destroy());
+    await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+    return socket;
+  };
+  const sockets = [await open('127.0.0.1')];
+  sockets.push(await open('127.0.0.2', sockets[0]!.localPort));
+  for (const [i, socket] of sockets.entries())
+    socket.write(`PROXY TCP4 203.0.113.${i + 1} 192.0.2.1 1234 80\r\n`);
+  const secured = sockets.map((socket) => tlsConnect({ socket, rejectUnauthorized: false }));
+  await Promise.all(
+    secured.map(
+      (socket) =>
+        new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject)),
+    ),
+  );
+  await talk(secured[0]!, get);
+  await talk(secured[1]!, get);
+  expect(container.received()).toMatch(
+    /X-Forwarded-For: 203.0.113.1\r\n[\s\S]*X-Forwarded-For: 203.0.113.2\r\n/,
+  );
 });
 
 test('a PROXY header from anybody else is a bad request', async () => {

@@ -23,7 +23,7 @@ async function exchange(request: string, response: string): Promise<{ seen: stri
 test('hop-by-hop fields, and those that Connection names, stop at the proxy on the way in', async () => {
   const { seen } = await exchange(
     'GET / HTTP/1.1\r\nHost: c.test\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nX-Stays: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n' +
-      'Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic x\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nTrailer: x\r\n\r\n',
+      'Proxy: http://evil.test\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic x\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nTrailer: x\r\n\r\n',
     ok,
   );
   expect(seen).toBe(
