@@ -164,3 +164,36 @@ describe('containers of another ledger', () => {
     expect(h.warnings.filter((w) => w.includes('leaving it'))).toHaveLength(1);
   });
 });
+
+describe('the end of the service', () => {
+  test('calls starts off at once, and the next start leaves nothing of those that nobody was told of', async () => {
+    const images = new Map([['silent', entry('silent', { ready: { timeoutMs: 60_000 } })]]);
+    await using h = await startCore({ images });
+    const spawning = h.core.commands.spawn({ imageKey: 'silent', user: 'alice' });
+    await eventually(() => expect(h.core.commands.newestOf('alice')?.phase).toBe('starting'));
+    h.core.close();
+    await expect(spawning).rejects.toMatchObject({ code: 'shutting_down', status: 503 });
+    expect(h.machine.containers).toHaveLength(1);
+    await using again = await h.restart();
+    expect(again.machine.containers).toEqual([]);
+    expect(again.ledger.list()).toEqual([]);
+  });
+
+  test('keeps a start that its caller was told of, for the next start to finish', async () => {
+    await using h = await startCore();
+    const held = h.machine.hold('create');
+    const { container, ready } = await h.core.commands.request({
+      imageKey: 'web',
+      user: 'alice',
+      early: true,
+    });
+    await eventually(() => expect(held.waiting()).toBe(1));
+    h.core.close();
+    await expect(ready).rejects.toMatchObject({ code: 'shutting_down' });
+    expect(h.ledger.list()).toMatchObject([{ id: container.id, condemned: null }]);
+    held.release();
+    await using again = await h.restart();
+    await eventually(() => expect(again.core.commands.newestOf('alice')?.phase).toBe('ready'));
+    expect(again.core.commands.newestOf('alice')?.id).toBe(container.id);
+  });
+});
