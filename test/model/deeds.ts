@@ -86,7 +86,7 @@ export function createDeeds(world: World): Deeds {
       record.told = { user, expiresAtMs };
     }
     if (key !== null) givenFor.set(key, id);
-    if (record.wasReady && imageKey === 'told') {
+    if (record.wasReady && !record.touched && imageKey === 'told') {
       const inputs = machine.ofId(id).flatMap(({ ref }) => world.told.get(ref) ?? []);
       const wanted = `${JSON.stringify({ user: user ?? '' })}\n`;
       if (inputs.length !== 1 || inputs[0] !== wanted) {
