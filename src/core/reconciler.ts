@@ -37,28 +37,38 @@ export function createReconciler(
   async function watchForever(): Promise<void> {
     let failures = 0;
     while (!closing.aborted) {
+      const stream = new AbortController();
+      const onEvent = (event: EngineEvent) => {
+        if (event.kind === 'container') return onChange(event);
+        failures = 0;
+        log.info({}, 'watching the engine');
+        void catchUp(stream.signal);
+      };
       try {
-        await engine.watch((event) => {
-          if (event.kind === 'open') failures = 0;
-          onEvent(event);
-        }, closing);
+        await engine.watch(onEvent, closing);
       } catch (error) {
         if (failures === 0) log.warn({ err: error }, 'lost sight of the engine; trying again');
       }
+      stream.abort();
       watching = false;
       await delay(clock, Math.min(100 * 2 ** failures++, 1000), closing);
     }
   }
 
-  function onEvent(event: EngineEvent): void {
-    if (event.kind === 'open') {
-      log.info({}, 'watching the engine');
-      void survey(true).then(() => {
+  /** Until a list is complete, what happened out of sight is not known, and exits are nobody's fault. */
+  async function catchUp(streamEnd: AbortSignal): Promise<void> {
+    for (let pauseMs = 100; !streamEnd.aborted; pauseMs = Math.min(pauseMs * 2, 5000)) {
+      if (!(await survey(true))) {
+        await delay(clock, pauseMs, streamEnd);
+      } else if (!streamEnd.aborted) {
         watching = true;
         remover.retryNow();
-      });
-      return;
+        return;
+      }
     }
+  }
+
+  function onChange(event: Extract<EngineEvent, { kind: 'container' }>): void {
     const container = registry.get(event.id);
     if (!container || (container.ref !== null && container.ref !== event.ref)) return;
     // What a spawn or a removal under way causes itself is no news.
@@ -71,15 +81,17 @@ export function createReconciler(
     }
   }
 
-  /** A full list, tried until it is complete: an unknown state must not be taken for none (rule 3). */
-  async function survey(unwatched: boolean): Promise<void> {
+  /** Resolves with whether the list was complete: an unknown state must not be taken for none (rule 3). */
+  async function survey(unwatched: boolean): Promise<boolean> {
     const askedAtMonoMs = clock.monoMs();
     try {
       const containers = await engine.list({}, deadline(clock, engineDeadlinesMs.list, closing));
       await act({ containers, scope: null, askedAtMonoMs, unwatched });
+      return true;
     } catch (error) {
       if (!closing.aborted)
         log.warn({ err: error }, 'could not list the containers; nothing is concluded from it');
+      return false;
     }
   }
 
@@ -95,9 +107,10 @@ export function createReconciler(
       do {
         state.again = false;
         const askedAtMonoMs = clock.monoMs();
+        const unwatched = !watching;
         try {
           const containers = await engine.list({ id }, deadline(clock, engineDeadlinesMs.list, closing));
-          await act({ containers, scope: id, askedAtMonoMs, unwatched: false });
+          await act({ containers, scope: id, askedAtMonoMs, unwatched });
         } catch (error) {
           if (!closing.aborted) log.debug({ id, err: error }, 'could not look at the container');
         }

@@ -1,6 +1,7 @@
 import type { Container } from '../../src/core/container.ts';
 import { SpawnerError } from '../../src/core/errors.ts';
 import { encodeLabels } from '../../src/core/labels.ts';
+import type { Moment } from './engine.ts';
 import { portStart } from './life.ts';
 import { lives, type MachineContainer } from './machine.ts';
 import type { ContainerRecord } from './records.ts';
@@ -85,7 +86,7 @@ export function createDeeds(world: World): Deeds {
       record.told = { user, expiresAtMs };
     }
     if (key !== null) givenFor.set(key, id);
-    if (record.wasReady && imageKey === 'told') {
+    if (record.wasReady && !record.touched && imageKey === 'told') {
       const inputs = machine.ofId(id).flatMap(({ ref }) => world.told.get(ref) ?? []);
       const wanted = `${JSON.stringify({ user: user ?? '' })}\n`;
       if (inputs.length !== 1 || inputs[0] !== wanted) {
@@ -233,7 +234,7 @@ export function createDeeds(world: World): Deeds {
   }
 
   /** The service ends at the `calls`-th step from now, and is started again a second later. */
-  function killAt(calls: number, when: 'before' | 'after'): void {
+  function killAt(calls: number, when: Moment): void {
     let left = calls;
     world.onStep = (_what, at, life) => {
       if (at !== when || left-- > 0) return;

@@ -26,11 +26,14 @@ export interface EngineWorld {
   readonly connections: Set<() => void>;
 }
 
+/** `before` a call is made; when it is `sent`, and on its way; `after` it has had its effect, and not its answer. */
+export type Moment = 'before' | 'sent' | 'after';
+
 /** One life of the service, as far as the engine sees it: once it has ended, no answer reaches it. */
 export interface Caller {
   readonly dead: boolean;
-  /** Called before and after the effect of each call; may end the life. */
-  readonly step: (what: string, when: 'before' | 'after') => void;
+  /** Called at each moment of each call; may end the life. */
+  readonly step: (what: string, when: Moment) => void;
 }
 
 /** The engine for one life of the service. */
@@ -78,6 +81,7 @@ export function createModelEngine(world: EngineWorld, caller: Caller, owner: () 
           answer(() => reject(error));
         }
       });
+      caller.step(verb, 'sent');
     });
   }
 

@@ -45,6 +45,8 @@ export interface Fate {
 export function createFaults(random: Random) {
   let armed: Fault[] = [];
   return {
+    /** Whether the engine carries out what it was asked for by a caller that has gone. */
+    carriesOn: 'by chance' as 'by chance' | 'always' | 'never',
     arm: (fault: Fault) => void armed.push(fault),
     clear() {
       armed = [];
@@ -56,7 +58,7 @@ export function createFaults(random: Random) {
         answerMs: random.below(spreadMs + 1),
         hasEffect: true,
         answer: 'result',
-        carriesOn: random.below(2) === 0,
+        carriesOn: this.carriesOn === 'by chance' ? random.below(2) === 0 : this.carriesOn === 'always',
         isFault: false,
       };
       const fault = armed.find((candidate) => candidate.verb === verb);

@@ -6,7 +6,7 @@ import type { Log } from '../../src/core/log.ts';
 import type { Reach } from '../../src/core/reach.ts';
 import type { Traffic } from '../../src/core/route.ts';
 import { openLedger } from '../../src/ledger/sqlite.ts';
-import { createModelEngine, type EngineWorld } from './engine.ts';
+import { createModelEngine, type EngineWorld, type Moment } from './engine.ts';
 import { modelEntries } from './entries.ts';
 
 /** The settings of the service in one run of the model. */
@@ -36,6 +36,8 @@ export interface Life {
   kill(): void;
   /** As SIGTERM. */
   close(): void;
+  /** Lets go of what a killed life still waits for: signals that never fire are never collected. */
+  bury(): void;
 }
 
 export interface LifeOptions {
@@ -46,7 +48,7 @@ export interface LifeOptions {
   readonly traffic: Traffic;
   readonly reach: (life: { readonly dead: boolean }) => Reach;
   /** Called before and after each call to the engine and to the ledger; may kill the life. */
-  readonly onStep: (what: string, when: 'before' | 'after', life: Life) => void;
+  readonly onStep: (what: string, when: Moment, life: Life) => void;
   readonly onProblem: (text: string) => void;
   /** Called with the core before it starts. */
   readonly onBirth: (life: Life) => void;
@@ -58,7 +60,7 @@ export function beginLife(options: LifeOptions): { readonly life: Life; readonly
   const clock = world.clock.ofProcess();
   const opened = openLedger(options.dataDir, clock.wallMs);
   const state = { dead: false, openMs: null as number | null };
-  const step = (what: string, when: 'before' | 'after') => {
+  const step = (what: string, when: Moment) => {
     if (!state.dead) options.onStep(what, when, life);
   };
   const caller = {
@@ -109,6 +111,10 @@ export function beginLife(options: LifeOptions): { readonly life: Life; readonly
       core.close();
       end();
     },
+    bury() {
+      if (!state.dead) end();
+      core.close();
+    },
   };
   options.onBirth(life);
   const whenOpen = core.start().then(() => {
@@ -120,7 +126,7 @@ export function beginLife(options: LifeOptions): { readonly life: Life; readonly
 /** The ledger with a step before and after each call that writes. */
 function stepwise(
   ledger: Ledger,
-  caller: { readonly dead: boolean; step(what: string, when: 'before' | 'after'): void },
+  caller: { readonly dead: boolean; step(what: string, when: Moment): void },
 ): Ledger {
   const writes = new Set<string | symbol>([
     ...['add', 'rebind', 'becomeReady', 'claim', 'acknowledge', 'fallAsleep', 'awake', 'extend'],

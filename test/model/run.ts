@@ -24,14 +24,19 @@ export async function runScenario(
       await world.clock.advance(0);
       if (world.problems.length > 0) return world.problems;
     }
-    await comeToRest(world, deeds);
-    if (world.problems.length === 0) await endAll(world, deeds);
+    await conclude(world, deeds);
     return world.problems;
   } finally {
     onTrace(world.trace);
     world.close();
     process.off('unhandledRejection', onRejection);
   }
+}
+
+/** Lets the world come to rest, then ends everything; whatever is left over by then is a problem. */
+export async function conclude(world: World, deeds: Deeds): Promise<void> {
+  await comeToRest(world, deeds);
+  if (world.problems.length === 0) await endAll(world, deeds);
 }
 
 /** All that was wrong is put right; then, soon, everything is as the ledger and the callers say. */

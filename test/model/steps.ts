@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { Moment } from './engine.ts';
 import { type ImageKey, imageKeys } from './entries.ts';
 import type { Fault } from './faults.ts';
 import type { Settings } from './life.ts';
@@ -17,7 +18,7 @@ export type Step =
   | { readonly do: 'use'; readonly pick: number; readonly what: 'request' | 'tunnel' | 'end' | 'bytes' }
   | { readonly do: 'wait'; readonly ms: number }
   | { readonly do: 'kill' | 'close'; readonly downMs: number; readonly reconfigured: boolean }
-  | { readonly do: 'kill-at'; readonly calls: number; readonly when: 'before' | 'after' }
+  | { readonly do: 'kill-at'; readonly calls: number; readonly when: Moment }
   | { readonly do: 'fault'; readonly fault: Fault }
   | { readonly do: 'engine'; readonly what: 'away' | 'back' | 'restart' | 'break' }
   | { readonly do: 'events'; readonly what: 'told' | 'lost' | 'doubled' | 'late' }
@@ -116,7 +117,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('kill-at' as const),
       calls: fc.nat(20),
-      when: fc.constantFrom('before', 'after'),
+      when: fc.constantFrom('before', 'sent', 'after'),
     }),
   },
   { weight: 10, arbitrary: fc.record({ do: fc.constant('fault' as const), fault }) },

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Reach } from '../../src/core/reach.ts';
 import type { Traffic } from '../../src/core/route.ts';
-import type { EngineWorld } from './engine.ts';
+import type { EngineWorld, Moment } from './engine.ts';
 import { createFaults } from './faults.ts';
 import { beginLife, type Life, type Settings } from './life.ts';
 import { createMachine, type MachineContainer } from './machine.ts';
@@ -31,7 +31,7 @@ export interface World {
   /** What was run inside containers: for each ref the inputs. */
   readonly told: ReadonlyMap<string, readonly string[]>;
   /** Called at every step of the service, for those who want to end it there. */
-  onStep: (what: string, when: 'before' | 'after', life: Life) => void;
+  onStep: (what: string, when: Moment, life: Life) => void;
   /** Starts the service; tries again, as a supervisor does, where it ends because the engine is away. */
   boot(options?: { readonly reconfigured: boolean }): void;
   /** Breaks all connections to the engine, as its restart does. */
@@ -52,6 +52,7 @@ export function createWorld(settings: Settings, seed: number): World {
   const clock = createVirtualClock(() => checkMoment(view));
   const machine = createMachine(() => clock.nowMs);
   const records = createRecords(() => clock.nowMs);
+  const lives: Life[] = [];
   let life: Life | null = null;
   let generation = 0;
 
@@ -118,6 +119,7 @@ export function createWorld(settings: Settings, seed: number): World {
       onProblem: problem,
       onBirth(born) {
         life = born;
+        lives.push(born);
         recalculate('earliestMs');
         for (const record of records.living()) {
           Object.assign(record, { openRequests: 0, openTunnels: 0, lastUseMs: clock.nowMs });
@@ -166,7 +168,7 @@ export function createWorld(settings: Settings, seed: number): World {
       for (const breakOff of [...engine.connections]) breakOff();
     },
     close() {
-      life?.close();
+      for (const one of lives) one.bury();
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
