@@ -356,6 +356,21 @@ describe('an engine in trouble', () => {
   });
 });
 
+describe('an engine that is back', () => {
+  test('but cannot list at first has not ended what its restart stopped', async () => {
+    await using h = await startCore({ sweepEveryMs: 20 });
+    const { id } = await h.core.commands.spawn({ imageKey: 'web', user: 'alice' });
+    h.machine.away();
+    await h.machine.exit(id, 137);
+    for (let i = 0; i < 3; i++) h.machine.failNext('list', new EngineError('failed', 'not yet'));
+    const before = h.machine.calls.list;
+    h.machine.back();
+    await eventually(() => expect(h.machine.calls.list).toBeGreaterThan(before + 5));
+    await eventually(() => expect(h.core.routes.get(`${id}.example.test`)?.state).toBe('ready'));
+    expect(h.machine.find(id).state).toBe('running');
+  });
+});
+
 describe('the end of a container', () => {
   test('an exit is noticed, and the place is free again', async () => {
     await using h = await startCore();
