@@ -13,6 +13,11 @@ export function warmContainerName(prefix: string, id: string): string {
   return `${prefix}warm-${id}`;
 }
 
+/** Whether a container in the engine is named as one that is kept warm, whatever its prefix. */
+export function isWarmName(name: string, id: string): boolean {
+  return name.endsWith(warmContainerName('', id));
+}
+
 /** The network in which this instance's containers live. */
 export function networkName(instance: string): string {
   return `docker-spawner-${instance}`;

@@ -5,6 +5,7 @@ import { deadline, engineDeadlinesMs } from './engine-calls.ts';
 import type { ImageEntry } from './image-entry.ts';
 import { decodeLabels } from './labels.ts';
 import type { LedgerEntry } from './ledger.ts';
+import { isWarmName } from './names.ts';
 import type { Parts } from './parts.ts';
 import { fill, placeholderValues } from './placeholders.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -81,6 +82,8 @@ function settleOwnership(
   for (const container of containers) {
     const facts = decodeLabels(container.labels);
     if (!facts || ledger.identities().has(facts.owner.ledger)) continue;
+    // As above: what others run from an image with our labels is neither in the way nor to be taken over.
+    if (!container.name.endsWith(facts.birth.id)) continue;
     foreign.set(facts.owner.ledger, [...(foreign.get(facts.owner.ledger) ?? []), container]);
   }
   if (foreign.size === 0) return;
@@ -93,15 +96,24 @@ function settleOwnership(
         'them over). Nothing was touched.',
     );
   }
+  // Of an earlier try that was ended half way.
+  const adopted = new Set(ledger.list().map((entry) => entry.id));
   for (const [identity, list] of foreign) {
-    for (const container of list) adoptOne(parts, container, options);
+    for (const container of list) adoptOne(parts, container, adopted, options);
     ledger.adopt(identity);
   }
   log.warn({ containers: count, ledgers: foreign.size }, 'adopted the containers of another ledger');
 }
 
-function adoptOne(parts: Parts, container: EngineContainer, options: RecoveryOptions): void {
+function adoptOne(
+  parts: Parts,
+  container: EngineContainer,
+  adopted: ReadonlySet<string>,
+  options: RecoveryOptions,
+): void {
   const { birth } = decodeLabels(container.labels)!;
+  // Nobody's, as far as can be known: once the identity is ours, it is removed as such (rules 4 and 6).
+  if (birth.user === null && isWarmName(container.name, birth.id)) return;
   const entry = options.images.get(birth.imageKey) ?? options.images.values().next().value!;
   const where = { domain: options.domain, url: options.urlOf(birth.id) };
   const values = { ...placeholderValues(birth, where), user_id: birth.user ?? '' };
@@ -111,7 +123,9 @@ function adoptOne(parts: Parts, container: EngineContainer, options: RecoveryOpt
     ready: entry.ready,
     lifecycle: entry.lifecycle,
   };
-  parts.ledger.add(specification, { acknowledged: true, warm: false, idempotency: null });
+  if (!adopted.has(birth.id)) {
+    parts.ledger.add(specification, { acknowledged: true, warm: false, idempotency: null });
+  }
   parts.ledger.becomeReady(birth.id, birth.createdAtMs);
 }
 

@@ -154,6 +154,30 @@ describe('containers of another ledger', () => {
     expect(again.machine.containers).toEqual([]);
   });
 
+  test('are not taken over where they are unclaimed warm ones, which are removed', async () => {
+    const images = new Map([['web', entry('web', { warm: { count: 1 } })]]);
+    await using h = await startCore({ images });
+    await eventually(() =>
+      expect(h.ledger.list()).toMatchObject([{ warm: true, readyAtMs: expect.anything() }]),
+    );
+    const { id } = h.ledger.list()[0]!;
+    h.core.close();
+    await using heir = await h.neighbour({ adopt: true });
+    expect(heir.ledger.list().some((e) => e.id === id)).toBe(false);
+    expect(heir.machine.containers.some((c) => c.name.endsWith(id))).toBe(false);
+  });
+
+  test('are taken over by the second try where the first one was ended half way', async () => {
+    await using h = await startCore({ instance: 'own' });
+    const { id } = await h.core.commands.spawn({ imageKey: 'web', user: 'alice' });
+    h.core.close();
+    await using other = await h.neighbour({ instance: 'other' });
+    other.ledger.add(h.ledger.list()[0]!, { acknowledged: true, warm: false, idempotency: null });
+    await using heir = await other.restart({ adopt: true, instance: 'own' });
+    expect(heir.core.commands.newestOf('alice')).toMatchObject({ id, phase: 'ready' });
+    expect(heir.machine.calls.create).toBe(1);
+  });
+
   test('that appear while the service runs are left alone, and said once', async () => {
     await using h = await startCore({ sweepEveryMs: 20 });
     await using other = await h.neighbour({ portStart: h.portStart + 10, maxContainers: 5 });
