@@ -32,6 +32,14 @@ export function createDeadlines(
     cancel = next === Number.POSITIVE_INFINITY ? () => {} : clock.after(next - clock.monoMs(), fire);
   }
 
+  /** Without this, names that are moved or deleted often would fill the heap with what falls due much later. */
+  function compact(): void {
+    if (heap.length <= 64 || heap.length <= 2 * current.size) return;
+    const live = heap.filter((entry) => !outdated(entry));
+    heap.length = 0;
+    for (const entry of live) push(heap, entry);
+  }
+
   function fire(): void {
     armedFor = Number.POSITIVE_INFINITY;
     cancel = () => {};
@@ -50,16 +58,12 @@ export function createDeadlines(
       if (current.get(name) === atMonoMs) return;
       current.set(name, atMonoMs);
       push(heap, { name, at: atMonoMs });
+      compact();
       arm();
     },
     delete(name) {
       current.delete(name);
-      // Without this a heap of short-lived names would keep all of them until they fall due.
-      if (heap.length > 64 && heap.length > 2 * current.size) {
-        const live = heap.filter((entry) => !outdated(entry));
-        heap.length = 0;
-        for (const entry of live) push(heap, entry);
-      }
+      compact();
       arm();
     },
     close() {

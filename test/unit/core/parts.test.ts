@@ -173,6 +173,16 @@ describe('deadlines', () => {
     );
   });
 
+  test('that are moved a million times take no memory for it', () => {
+    const clock = { monoMs: () => 0, after: () => () => {} };
+    const deadlines = createDeadlines(clock, () => {});
+    deadlines.set('soon', 1);
+    const before = process.memoryUsage().heapUsed;
+    for (let at = 2; at < 1_000_000; at++) deadlines.set('later', at);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(30e6);
+    deadlines.close();
+  });
+
   test('longer than Node’s longest timer do not fire at once', async () => {
     const fired: string[] = [];
     const deadlines = createDeadlines(systemClock, (name) => fired.push(name));
