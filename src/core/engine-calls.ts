@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 import { EngineError } from './engine.ts';
-import { SpawnerError } from './errors.ts';
+import { ledgerFailed, SpawnerError } from './errors.ts';
 import type { Parts } from './parts.ts';
 
 /** Deadlines of the calls to the engine (rule 7), in milliseconds. Removals and stops add their grace. */
@@ -50,9 +50,10 @@ export function engineUnavailable(cause?: unknown): SpawnerError {
   );
 }
 
-/** Puts the engine's failure into the words of the error table. */
+/** Puts the failure of the engine, or of the ledger beside it, into the words of the error table. */
 export function fromEngineError(error: unknown): SpawnerError {
   if (error instanceof SpawnerError) return error;
+  if (error instanceof Error && error.name === 'LedgerError') return ledgerFailed(error);
   if (!(error instanceof EngineError)) {
     return new SpawnerError('internal', 'something went wrong in the service; its log says what', {
       cause: error,

@@ -56,3 +56,11 @@ export class SpawnerError extends Error {
     return errorTable[this.code].status;
   }
 }
+
+/** Nothing could be committed: the caller hears of it, and nothing was begun. */
+export function ledgerFailed(cause: unknown): SpawnerError {
+  return new SpawnerError('ledger_failed', 'the service cannot write to its ledger; its log says why', {
+    retryAfterS: 30,
+    cause,
+  });
+}

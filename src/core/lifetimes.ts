@@ -1,6 +1,6 @@
 import type { Container } from './container.ts';
 import { createDeadlines } from './deadlines.ts';
-import { SpawnerError } from './errors.ts';
+import { ledgerFailed, SpawnerError } from './errors.ts';
 import type { Parts } from './parts.ts';
 import type { Remover } from './remover.ts';
 import type { Waker } from './waker.ts';
@@ -125,7 +125,11 @@ export function createLifetimes(parts: Parts, remover: Remover, waker: Waker, po
       );
     }
     const byMs = expiresAtMs - container.expiresAtMs;
-    ledger.extend(id, expiresAtMs);
+    try {
+      ledger.extend(id, expiresAtMs);
+    } catch (error) {
+      throw ledgerFailed(error);
+    }
     return registry.amend(id, { expiresAtMs, expiresAtMonoMs: container.expiresAtMonoMs + byMs });
   }
 

@@ -2,9 +2,9 @@ import { type AdmissionDecision, decideAdmission, type OnUserLimit } from './adm
 import { queued, specify } from './birth.ts';
 import type { Container } from './container.ts';
 import { fromEngineError } from './engine-calls.ts';
-import { SpawnerError } from './errors.ts';
+import { ledgerFailed, SpawnerError } from './errors.ts';
 import type { ImageEntry } from './image-entry.ts';
-import type { IdempotencyKey } from './ledger.ts';
+import type { IdempotencyKey, IdempotentRequest } from './ledger.ts';
 import type { Parts } from './parts.ts';
 import type { Remover } from './remover.ts';
 import type { Starter } from './starter.ts';
@@ -106,7 +106,7 @@ export function createSpawner(
     work: (idempotency: IdempotencyKey) => Promise<Given>,
   ): Promise<Given> {
     const { key, fingerprint } = idempotency;
-    const committed = ledger.idempotent(key);
+    const committed = committedBefore(key);
     const running = keys.get(key);
     if ((running ?? committed ?? idempotency).fingerprint !== fingerprint) {
       throw new SpawnerError(
@@ -120,6 +120,14 @@ export function createSpawner(
     const given = work(idempotency).finally(() => keys.delete(key));
     keys.set(key, { fingerprint, given });
     return given;
+  }
+
+  function committedBefore(key: string): IdempotentRequest | null {
+    try {
+      return ledger.idempotent(key);
+    } catch (error) {
+      throw ledgerFailed(error);
+    }
   }
 
   function again(id: string): Given {
@@ -235,14 +243,6 @@ export function createSpawner(
   }
 
   return { spawn };
-}
-
-/** Nothing could be committed: the caller hears of it, and nothing was begun. */
-export function ledgerFailed(cause: unknown): SpawnerError {
-  return new SpawnerError('ledger_failed', 'the service cannot write to its ledger; its log says why', {
-    retryAfterS: 30,
-    cause,
-  });
 }
 
 /** A promise that nobody may wait for. */

@@ -1,7 +1,7 @@
 import type { Container } from './container.ts';
 import { EngineError } from './engine.ts';
 import { deadline, engineDeadlinesMs, fromEngineError } from './engine-calls.ts';
-import { SpawnerError } from './errors.ts';
+import { ledgerFailed, SpawnerError } from './errors.ts';
 import type { Parts } from './parts.ts';
 import { untilReady } from './readiness.ts';
 import { untilAbort } from './starts.ts';
@@ -77,7 +77,11 @@ export function createWaker(parts: Parts): Waker {
       throw new SpawnerError('wrong_phase', 'only a container that is ready can be put to sleep');
     }
     // Committed before the engine is told, or a crash would read it as an exit (rule 2).
-    ledger.fallAsleep(id, mode);
+    try {
+      ledger.fallAsleep(id, mode);
+    } catch (error) {
+      throw ledgerFailed(error);
+    }
     registry.move(id, 'asleep', { moving: 'falling-asleep', upstream: null });
     log.info({ id, mode }, 'asleep');
     const work = settle(container, mode).finally(() => sleeps.delete(id));

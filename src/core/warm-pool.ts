@@ -7,7 +7,6 @@ import type { IdempotencyKey } from './ledger.ts';
 import { OnClaimFailed, runOnClaim } from './on-claim.ts';
 import type { Parts } from './parts.ts';
 import type { Remover } from './remover.ts';
-import { ledgerFailed } from './spawner.ts';
 import type { Starter } from './starter.ts';
 
 /** Containers that are started and ready before anybody asks for them. */
@@ -199,7 +198,5 @@ export function createWarmPool(
 
 function asClaimFailure(error: unknown): SpawnerError {
   if (error instanceof OnClaimFailed) return new SpawnerError('on_claim_failed', error.message);
-  return error instanceof Error && error.name === 'LedgerError'
-    ? ledgerFailed(error)
-    : fromEngineError(error);
+  return fromEngineError(error);
 }

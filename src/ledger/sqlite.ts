@@ -97,7 +97,11 @@ export function openLedger(dataDir: string, nowMs: () => number = Date.now): Led
         );
         keep(idempotency, s.id);
       }),
-    rebind: (id, ports) => void sql.rebind.run(JSON.stringify(ports), id),
+    rebind: (id, ports) =>
+      commit(() => {
+        sql.rebind.run(JSON.stringify(ports), id);
+        return [];
+      }),
     becomeReady: (id, readyAtMs) =>
       change(id, 'ready', {}, () => mustExist(id, sql.becomeReady.run(readyAtMs, id).changes)),
     claim: (id, claim) =>

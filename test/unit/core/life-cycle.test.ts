@@ -284,3 +284,21 @@ test('a stopped container whose port somebody took is not woken onto theirs; it 
   await new Promise((resolve) => stranger.close(resolve));
   await h.core.commands.wake(id);
 });
+
+test('a ledger that cannot be written is told to whoever asks for something, and nothing changes', async () => {
+  await using h = await startCore();
+  const container = await h.core.commands.spawn({ imageKey: 'web', user: 'alice' });
+  const { id, expiresAtMs } = container;
+  const failing = { code: 'ledger_failed', status: 503 };
+  const fail = () => {
+    throw Object.assign(new Error('the disk is full'), { name: 'LedgerError' });
+  };
+  Object.assign(h.ledger, { becomeReady: fail, fallAsleep: fail, extend: fail, idempotent: fail });
+  await expect(h.core.commands.spawn({ imageKey: 'web', user: 'bob' })).rejects.toMatchObject(failing);
+  await expect(
+    h.core.commands.spawn({ imageKey: 'web', user: 'bob', idempotencyKey: 'k' }),
+  ).rejects.toMatchObject(failing);
+  await expect(h.core.commands.sleep(id)).rejects.toMatchObject(failing);
+  expect(() => h.core.commands.extend(id, expiresAtMs)).toThrow(expect.objectContaining(failing));
+  expect([...h.core.commands.all()]).toEqual([container]);
+});
