@@ -4,11 +4,11 @@ import { proxyLimitsOf } from './config/proxy-settings.ts';
 import { publicUrlOf, redirectPortOf, type Settings } from './config/settings.ts';
 import { systemClock } from './core/clock.ts';
 import { type Core, createCore } from './core/core.ts';
-import { EngineError } from './core/engine.ts';
+import { type Engine, EngineError } from './core/engine.ts';
 import { deadline, engineDeadlinesMs } from './core/engine-calls.ts';
 import { SpawnerError } from './core/errors.ts';
 import type { Log } from './core/log.ts';
-import { createDockerEngine } from './engine/docker.ts';
+import { createDockerEngine, type DockerEngineOptions } from './engine/docker.ts';
 import { openLedger } from './ledger/sqlite.ts';
 import { type AccessLogSink, accessLogFile, createProxy } from './proxy/proxy.ts';
 import { type Waist, WakeError } from './proxy/waist.ts';
@@ -51,7 +51,7 @@ export async function startService(
   try {
     const ledger = openLedger(settings.data_dir);
     closers.push(() => ledger.close());
-    const engine = createDockerEngine({
+    const engine = dockerEngine({
       owner: { instance: settings.instance, identity: () => ledger.identity },
       containerPrefix: settings.container_prefix,
       env: options.env,
@@ -107,6 +107,15 @@ export async function startService(
   } catch (error) {
     await close();
     throw forOperator(error);
+  }
+}
+
+/** What it throws is about DOCKER_HOST and its like, and for the operator to read. */
+function dockerEngine(options: DockerEngineOptions): Engine {
+  try {
+    return createDockerEngine(options);
+  } catch (error) {
+    throw new StartError((error as Error).message, { cause: error });
   }
 }
 

@@ -205,4 +205,13 @@ describe('without the engine', () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toContain('Docker does not answer at unix:///tmp/no-such-engine.sock');
   });
+
+  test('a start ends with exit code 1 and one sentence where DOCKER_HOST names another machine', async () => {
+    const { code, stderr } = await refusedStart(
+      { container_images: { web: image } },
+      { env: { DOCKER_HOST: 'ssh://elsewhere' } },
+    );
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^DOCKER_HOST is ssh:\/\/elsewhere: .*machine where the engine runs\n$/);
+  });
 });
