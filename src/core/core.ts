@@ -10,6 +10,7 @@ import type { ImageEntry } from './image-entry.ts';
 import type { Ledger } from './ledger.ts';
 import { createLifetimes } from './lifetimes.ts';
 import type { Log } from './log.ts';
+import type { Overview } from './overview.ts';
 import type { Parts } from './parts.ts';
 import { createPortPool } from './ports.ts';
 import type { Reach } from './reach.ts';
@@ -50,6 +51,7 @@ export interface Core {
   readonly commands: Commands;
   readonly routes: RouteTable;
   readonly events: EventBus;
+  readonly overview: Overview;
   /** Takes in what passed between a container and its visitors; nothing, for one that is gone. */
   noteActivity(id: string, delta: ActivityDelta): void;
   /** Rebuilds the state; interfaces may open once it has resolved. Rejects with RecoveryError or EngineError. */
@@ -129,6 +131,17 @@ export function createCore(options: CoreOptions): Core {
     },
     routes: registry.routes,
     events,
+    overview: {
+      all: registry.all,
+      get: registry.get,
+      get waiting() {
+        return parts.queue.waiting;
+      },
+      get starting() {
+        return parts.queue.running;
+      },
+      maxContainers: options.maxContainers,
+    },
     noteActivity(id, delta) {
       if (!registry.get(id)) return;
       activity.note(id, delta);
