@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { EngineError } from '../core/engine.ts';
 
 /**
@@ -18,5 +19,12 @@ export function untilAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
+/** Waits between two questions; rejects with `abortError` when the signal fires. */
+export async function pauseFor(pauseMs: number, signal: AbortSignal): Promise<void> {
+  await delay(pauseMs, undefined, { signal }).catch(() => {
+    throw abortError(signal);
   });
 }

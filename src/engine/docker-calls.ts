@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   type CreateRequest,
   type EngineContainer,
@@ -6,7 +5,7 @@ import {
   type EngineErrorKind,
 } from '../core/engine.ts';
 import type { Log } from '../core/log.ts';
-import { abortError } from './abort.ts';
+import { pauseFor } from './abort.ts';
 import type { DockerClient } from './docker-client.ts';
 import { type DockerInspected, fromInspected } from './docker-containers.ts';
 import { createLineSplitter } from './docker-events.ts';
@@ -35,17 +34,44 @@ export async function unpause(client: DockerClient, ref: string, signal: AbortSi
   await client.send({ method: 'POST', path: pathOf(ref, 'unpause'), doing: 'continue a container' }, signal);
 }
 
-/** Asks it to end; whatever comes of that, a removal by force is to follow. */
+/** One that is paused already, or does not run, is no error. */
+export async function pause(client: DockerClient, ref: string, signal: AbortSignal): Promise<void> {
+  const request = { method: 'POST', path: pathOf(ref, 'pause'), doing: 'pause a container' } as const;
+  await client.send(request, signal).catch((error: unknown) => {
+    if (!isKind(error, 'failed') || !/is already paused|is not running/i.test(error.message)) throw error;
+  });
+}
+
+/**
+ * Resolves when it has ended, by itself or by force after `graceMs` (null: the time that it was created with,
+ * else 10 seconds). One that has ended already is no error, and a paused one is continued by the engine so that
+ * it sees the signal.
+ */
 export async function stop(
   client: DockerClient,
   ref: string,
-  graceMs: number,
+  graceMs: number | null,
   signal: AbortSignal,
 ): Promise<void> {
-  const query = { t: String(Math.ceil(graceMs / 1000)) };
-  const request = { method: 'POST', path: pathOf(ref, 'stop'), query, doing: 'stop a container' } as const;
+  const query = { t: graceMs === null ? undefined : String(Math.ceil(graceMs / 1000)) };
+  await client.send({ method: 'POST', path: pathOf(ref, 'stop'), query, doing: 'stop a container' }, signal);
+}
+
+/** One that has the name already is no error. */
+export async function rename(
+  client: DockerClient,
+  ref: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const request = {
+    method: 'POST',
+    path: pathOf(ref, 'rename'),
+    query: { name },
+    doing: `give a container the name ${name}`,
+  } as const;
   await client.send(request, signal).catch((error: unknown) => {
-    if (!isKind(error, 'failed', 'not_found')) throw error;
+    if (!isKind(error, 'failed') || !/same name as its current name/i.test(error.message)) throw error;
   });
 }
 
@@ -62,9 +88,7 @@ export async function removeByForce(client: DockerClient, ref: string, signal: A
     } catch (error) {
       if (isKind(error, 'not_found')) return;
       if (!isKind(error, 'failed') || !/already in progress/.test(error.message)) throw error;
-      await delay(pauseMs, undefined, { signal }).catch(() => {
-        throw abortError(signal);
-      });
+      await pauseFor(pauseMs, signal);
     }
   }
 }

@@ -1,5 +1,6 @@
-import { Agent, type IncomingMessage } from 'node:http';
+import { Agent, IncomingMessage } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
+import type { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
 import Docker, { type DockerOptions } from 'dockerode';
 import { abortError, untilAborted } from './abort.ts';
@@ -30,6 +31,8 @@ export interface DockerClient {
    * rejects where it was cut off.
    */
   stream(request: DockerRequest, on: StreamHandlers, signal: AbortSignal): Promise<void>;
+  /** Turns the connection into one for bytes in both directions; from then on it is the caller's to close. */
+  hijack(request: DockerRequest, signal: AbortSignal): Promise<Duplex>;
 }
 
 export type Headers = IncomingMessage['headers'];
@@ -49,34 +52,49 @@ export function createDockerClient(connection: DockerConnection): DockerClient {
   const docker = new Docker(options);
   const { place } = connection;
 
-  const open = (request: DockerRequest, signal: AbortSignal) =>
-    new Promise<IncomingMessage>((resolve, reject) => {
+  const open = (request: DockerRequest, signal: AbortSignal, hijack = false) =>
+    new Promise<IncomingMessage | Duplex>((resolve, reject) => {
       const dial = {
         // The modem takes a query only where the path ends with a question mark.
         path: `${request.path}?`,
         method: request.method,
         options: { _query: withoutUndefined(request.query ?? {}), _body: request.body ?? {} },
         isStream: true,
+        hijack,
         statusCodes: everyStatus,
         abortSignal: signal,
       };
       docker.modem.dial(dial, (error, response) => {
         if (error) reject(fromTransport(error, place));
-        else resolve(response as IncomingMessage);
+        else resolve(response as IncomingMessage | Duplex);
       });
     });
 
   const run = async (request: DockerRequest, on: StreamHandlers, signal: AbortSignal): Promise<Headers> => {
     if (signal.aborted) throw abortError(signal);
-    const response = await open(request, signal);
-    const status = response.statusCode ?? 0;
-    const isSuccess = (status >= 200 && status < 300) || status === 304;
-    const refusal: Buffer[] = [];
-    if (isSuccess) on.onOpen?.(response.headers);
-    const onChunk = isSuccess ? on.onChunk : (chunk: Buffer) => void refusal.push(chunk);
-    await readBody(response, onChunk, signal, place);
-    if (isSuccess) return response.headers;
-    throw fromResponse(request.doing, status, messageOf(Buffer.concat(refusal).toString()));
+    const response = (await open(request, signal)) as IncomingMessage;
+    if (isSuccess(response)) {
+      on.onOpen?.(response.headers);
+      await readBody(response, on.onChunk, signal, place);
+      return response.headers;
+    }
+    throw await refusalOf(request, response, signal);
+  };
+
+  const refusalOf = async (request: DockerRequest, response: IncomingMessage, signal: AbortSignal) => {
+    const chunks: Buffer[] = [];
+    await readBody(response, (chunk) => void chunks.push(chunk), signal, place);
+    return fromResponse(request.doing, response.statusCode ?? 0, messageOf(Buffer.concat(chunks).toString()));
+  };
+
+  const connect = async (request: DockerRequest, signal: AbortSignal): Promise<Duplex> => {
+    if (signal.aborted) throw abortError(signal);
+    const answer = await open(request, signal, true);
+    // Only what the engine refuses comes as a response.
+    if (!(answer instanceof IncomingMessage)) return answer;
+    if (!isSuccess(answer)) throw await refusalOf(request, answer, signal);
+    answer.destroy();
+    throw fromTransport(new Error('what is between it and the service passes no upgrades on'), place);
   };
 
   const send: DockerClient['send'] = async (request, signal) => {
@@ -117,7 +135,12 @@ export function createDockerClient(connection: DockerConnection): DockerClient {
       return all;
     },
     stream,
+    hijack: (request, signal) => untilAborted(signal, connect(request, signal)),
   };
+}
+
+function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
+  return (statusCode >= 200 && statusCode < 300) || statusCode === 304;
 }
 
 /**

@@ -6,6 +6,7 @@ import { decodeLabels } from '../core/labels.ts';
 export interface DockerListed {
   readonly Id: string;
   readonly Names: readonly string[] | null;
+  readonly Image: string;
   readonly Labels: Readonly<Record<string, string>> | null;
   readonly State: string;
 }
@@ -14,16 +15,17 @@ export interface DockerListed {
 export interface DockerInspected {
   readonly Id: string;
   readonly Name: string;
-  readonly Config: { readonly Labels: Readonly<Record<string, string>> | null };
+  readonly Config: { readonly Image: string; readonly Labels: Readonly<Record<string, string>> | null };
   readonly State: { readonly Status: string; readonly ExitCode: number; readonly OOMKilled: boolean };
 }
 
 /** A listed container; one that is not running may have to be inspected for its exit, see `needsInspection`. */
-export function fromListed({ Id, Names, Labels, State }: DockerListed): EngineContainer {
+export function fromListed({ Id, Names, Image, Labels, State }: DockerListed): EngineContainer {
   const state = stateOf(State);
   const all = Labels ?? {};
   const upstream = state === 'running' ? upstreamOf(all) : null;
-  return { ref: Id, name: bareName(Names?.[0] ?? ''), labels: all, state, exit: null, upstream };
+  const name = bareName(Names?.[0] ?? '');
+  return { ref: Id, name, image: Image, labels: all, state, exit: null, upstream };
 }
 
 /** The list says that a container ended, but not how. */
@@ -31,12 +33,13 @@ export function needsInspection(container: EngineContainer): boolean {
   return container.state === 'exited';
 }
 
+/** Its image is the one it was created from: only a list tells whether that name has another meaning now. */
 export function fromInspected({ Id, Name, Config, State }: DockerInspected): EngineContainer {
   const state = stateOf(State.Status);
   const all = Config.Labels ?? {};
   const exit = state === 'exited' ? { code: State.ExitCode, outOfMemory: State.OOMKilled } : null;
   const upstream = state === 'running' ? upstreamOf(all) : null;
-  return { ref: Id, name: bareName(Name), labels: all, state, exit, upstream };
+  return { ref: Id, name: bareName(Name), image: Config.Image, labels: all, state, exit, upstream };
 }
 
 /** The birth labels say it, so nothing has to be asked. */

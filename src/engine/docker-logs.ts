@@ -1,11 +1,11 @@
-/** The most that is kept of a container's output. */
+/** The most that is kept of a container's output, in bytes as they were written. */
 export const maxLogBytes = 64 * 1024;
 
 /**
  * Reads the engine's stream of a container's output: frames with a head of eight bytes (1: which stream, 3: zero,
- * 4: length), or plain bytes where the container has a terminal. Keeps the last `maxLogBytes`.
+ * 4: length), or plain bytes where the container has a terminal. Keeps the last `maxBytes`.
  */
-export function createLogReader(): { push(chunk: Buffer): void; text(): string } {
+export function createLogReader(maxBytes = maxLogBytes): { push(chunk: Buffer): void; text(): string } {
   let pending: Buffer = Buffer.alloc(0);
   let frameBytesLeft = 0;
   let isPlain = false;
@@ -15,9 +15,9 @@ export function createLogReader(): { push(chunk: Buffer): void; text(): string }
   const keep = (bytes: Buffer) => {
     kept.push(bytes);
     keptBytes += bytes.length;
-    if (keptBytes <= 2 * maxLogBytes) return;
-    kept = [Buffer.concat(kept).subarray(-maxLogBytes)];
-    keptBytes = maxLogBytes;
+    if (keptBytes <= 2 * maxBytes) return;
+    kept = [Buffer.concat(kept).subarray(-maxBytes)];
+    keptBytes = maxBytes;
   };
 
   return {
@@ -41,7 +41,7 @@ export function createLogReader(): { push(chunk: Buffer): void; text(): string }
     text() {
       // Fewer bytes than a head, and no frame open: the whole of a short plain stream.
       const all = Buffer.concat(frameBytesLeft === 0 ? [...kept, pending] : kept);
-      return printable(all.subarray(-maxLogBytes).toString());
+      return printable(all.subarray(-maxBytes).toString());
     },
   };
 }

@@ -2,6 +2,7 @@ import { EngineError } from '../core/engine.ts';
 import { labels, type Owner } from '../core/labels.ts';
 import { networkName } from '../core/names.ts';
 import { untilAborted } from './abort.ts';
+import { pathOf } from './docker-calls.ts';
 import type { DockerClient } from './docker-client.ts';
 
 /** The instance's own network, in which containers cannot reach each other. */
@@ -9,6 +10,11 @@ export interface InstanceNetwork {
   readonly name: string;
   /** Resolves when it is there. It is looked up or made once, however many callers there are at once. */
   ensure(signal: AbortSignal): Promise<void>;
+  /**
+   * Puts a stopped container into it again after the network was removed: the container holds to the id of the
+   * one that it was created in. False, and nothing done, where it was created in another network than ours.
+   */
+  rejoin(ref: string, signal: AbortSignal): Promise<boolean>;
   /** It was removed behind our back: the next `ensure` makes it again. */
   forget(): void;
 }
@@ -16,6 +22,7 @@ export interface InstanceNetwork {
 export function createInstanceNetwork(client: DockerClient, owner: () => Owner): InstanceNetwork {
   const name = networkName(owner().instance);
   let ready: Promise<void> | null = null;
+  let isMaking = false;
   const make = async () => {
     // A deadline of its own: whoever asked first may go away while others wait for it.
     const signal = AbortSignal.timeout(10_000);
@@ -27,21 +34,41 @@ export function createInstanceNetwork(client: DockerClient, owner: () => Owner):
       if (!(await isThere(client, name, owner(), signal))) throw error;
     }
   };
+  const ensure = (signal: AbortSignal) => {
+    if (!ready) {
+      isMaking = true;
+      ready = make().finally(() => {
+        isMaking = false;
+      });
+      ready.catch(() => {
+        ready = null;
+      });
+    }
+    return untilAborted(signal, ready);
+  };
+  // Whoever finds it gone while it is being made was just slower: a second one of that name must not be made.
+  const forget = () => {
+    if (!isMaking) ready = null;
+  };
   return {
     name,
-    ensure(signal) {
-      if (!ready) {
-        const attempt = make();
-        ready = attempt;
-        attempt.catch(() => {
-          if (ready === attempt) ready = null;
-        });
-      }
-      return untilAborted(signal, ready);
+    ensure,
+    async rejoin(ref, signal) {
+      const { HostConfig } = await client.json<{ HostConfig: { NetworkMode: string } }>(
+        { method: 'GET', path: pathOf(ref, 'json'), doing: 'inspect a container' },
+        signal,
+      );
+      if (HostConfig.NetworkMode !== name) return false;
+      forget();
+      await ensure(signal);
+      const request = { method: 'POST', doing: `put a container into the network ${name}` } as const;
+      const path = `/networks/${encodeURIComponent(name)}`;
+      const leave = { ...request, path: `${path}/disconnect`, body: { Container: ref, Force: true } };
+      await client.send(leave, signal);
+      await client.send({ ...request, path: `${path}/connect`, body: { Container: ref } }, signal);
+      return true;
     },
-    forget() {
-      ready = null;
-    },
+    forget,
   };
 }
 

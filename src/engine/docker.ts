@@ -2,14 +2,17 @@ import type { ContainerCreateOptions } from 'dockerode';
 import { type CreateRequest, type Engine, type EngineContainer, EngineError } from '../core/engine.ts';
 import { labels } from '../core/labels.ts';
 import type { Log } from '../core/log.ts';
-import { containerName } from '../core/names.ts';
+import { containerName, warmContainerName } from '../core/names.ts';
+import { untilAborted } from './abort.ts';
 import {
   discard,
   inspect,
   isKind,
   pathOf,
+  pause,
   pull,
   removeByForce,
+  rename,
   start,
   stop,
   unpause,
@@ -20,6 +23,7 @@ import { type DockerListed, fromListed, needsInspection, upstreamOf } from './do
 import { createBody } from './docker-create-body.ts';
 import { fromTransport, isNetworkMissing, redacted } from './docker-errors.ts';
 import { createLineSplitter, eventFilters, readEvent } from './docker-events.ts';
+import { exec } from './docker-exec.ts';
 import { createLogReader } from './docker-logs.ts';
 import { createInstanceNetwork } from './docker-network.ts';
 
@@ -48,9 +52,10 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
     body: ContainerCreateOptions,
     signal: AbortSignal,
   ): Promise<EngineContainer> => {
-    const { specification, onProgress } = request;
-    const { platform, networkMode } = specification.spec;
-    const name = containerName(containerPrefix, specification.id);
+    const { specification, warm, beforeCreate, onProgress } = request;
+    const { image, platform, networkMode } = specification.spec;
+    const name = (warm ? warmContainerName : containerName)(containerPrefix, specification.id);
+    if (beforeCreate) await untilAborted(signal, beforeCreate());
     if (networkMode === null) await network.ensure(signal);
     onProgress?.({ step: 'creating' });
     const { Id } = await client.json<{ Id: string }>(
@@ -70,7 +75,17 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
       await discard(client, Id, signal, log);
       throw error;
     }
-    return running({ ref: Id, name, labels: body.Labels ?? {} });
+    return running({ ref: Id, name, image, labels: body.Labels ?? {} });
+  };
+
+  const startAgain = async (ref: string, signal: AbortSignal) => {
+    try {
+      await start(client, ref, signal);
+    } catch (error) {
+      // `docker network prune` takes a network away whose containers are all asleep.
+      if (!isNetworkMissing(error) || !(await network.rejoin(ref, signal))) throw error;
+      await start(client, ref, signal);
+    }
   };
 
   return {
@@ -137,8 +152,18 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
     },
 
     async remove(ref, { graceMs }, signal) {
-      if (graceMs !== null) await stop(client, ref, graceMs, signal);
+      if (graceMs !== null) {
+        await stop(client, ref, graceMs, signal).catch((error) => {
+          // What does not end when it is asked to is ended by force.
+          if (!isKind(error, 'failed', 'not_found')) throw error;
+        });
+      }
       await removeByForce(client, ref, signal);
+    },
+
+    async sleep(ref, { mode, graceMs }, signal) {
+      if (mode === 'pause') await pause(client, ref, signal);
+      else await stop(client, ref, graceMs, signal);
     },
 
     async wake(ref, signal) {
@@ -146,7 +171,7 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
       if (container.state === 'running') return container;
       try {
         if (container.state === 'paused') await unpause(client, ref, signal);
-        else await start(client, ref, signal);
+        else await startAgain(ref, signal);
       } catch (error) {
         // Somebody else may have woken it meanwhile.
         if (!isKind(error, 'failed')) throw error;
@@ -156,6 +181,10 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
       }
       return running(container);
     },
+
+    exec: (ref, command, signal) => exec(client, ref, command, signal),
+
+    rename: (ref, id, signal) => rename(client, ref, containerName(containerPrefix, id), signal),
 
     async logs(ref, { tailLines }, signal) {
       const reader = createLogReader();
@@ -171,8 +200,9 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
 }
 
 /** What is known without asking once the engine has said that it runs. */
-function running({ ref, name, labels }: Pick<EngineContainer, 'ref' | 'name' | 'labels'>): EngineContainer {
-  return { ref, name, labels, state: 'running', exit: null, upstream: upstreamOf(labels) };
+function running(container: Pick<EngineContainer, 'ref' | 'name' | 'image' | 'labels'>): EngineContainer {
+  const { ref, name, image, labels } = container;
+  return { ref, name, image, labels, state: 'running', exit: null, upstream: upstreamOf(labels) };
 }
 
 /** The same containers, in order, with the exits that the list does not tell; without those that have gone since. */
@@ -184,9 +214,9 @@ async function completed(
   const known = new Map<string, EngineContainer>(containers.map((container) => [container.ref, container]));
   const queue = containers.filter(needsInspection).values();
   const work = async () => {
-    for (const { ref } of queue) {
+    for (const { ref, image } of queue) {
       try {
-        known.set(ref, await inspect(client, ref, signal));
+        known.set(ref, { ...(await inspect(client, ref, signal)), image });
       } catch (error) {
         if (!isKind(error, 'not_found')) throw error;
         known.delete(ref);

@@ -1,23 +1,28 @@
 import { randomBytes } from 'node:crypto';
 import Docker from 'dockerode';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Engine } from '../../src/core/engine.ts';
+import type { Engine, EngineContainer } from '../../src/core/engine.ts';
 import { labels, type Owner } from '../../src/core/labels.ts';
 import { networkName } from '../../src/core/names.ts';
 import { createDockerEngine } from '../../src/engine/docker.ts';
-import { describeEngine, specify } from '../support/engine-suite.ts';
+import { describeEngine } from '../support/engine-suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { testImage } from '../support/images.ts';
+import { specify } from '../support/specification.ts';
 
 const docker = new Docker();
 
 describeEngine('the Docker engine', async () => {
   const image = await testImage();
   const lines = 'for (let i = 1; i <= 5; i++) console.log("line " + i); process.exitCode = 3;';
+  const copy =
+    'process.stdin.on("end", () => { process.stdout.write("end"); process.exitCode = 7; })' +
+    '.pipe(process.stdout, { end: false })';
   return {
     engine: engineOf,
     web: { image },
     exits: { image, command: ['node', '-e', lines] },
+    copy: ['node', '-e', copy],
     pause: (ref) => docker.getContainer(ref).pause(),
     cleanUp,
   };
@@ -128,6 +133,73 @@ describe('containers of the Docker engine', () => {
     const { ref } = await create();
     expect(await networks()).toHaveLength(1);
     expect((await engine.list({}, soon())).map((container) => container.ref)).toEqual([ref]);
+  });
+
+  test('wake although their network was removed while all of them slept', async () => {
+    const { engine, instance } = newEngine();
+    const create = async () =>
+      engine.create({ specification: await specify({ image }), warm: false }, soon());
+    const created = await Promise.all([create(), create()]);
+    const sleep = ({ ref }: EngineContainer) => engine.sleep(ref, { mode: 'stop', graceMs: 0 }, soon());
+    await Promise.all(created.map(sleep));
+    await docker.getNetwork(networkName(instance)).remove();
+    expect(await Promise.all(created.map(({ ref }) => engine.wake(ref, soon())))).toEqual(created);
+    for (const { upstream } of created) {
+      await eventually(async () =>
+        expect((await fetch(`http://127.0.0.1:${upstream!.port}/`)).ok).toBe(true),
+      );
+    }
+  });
+
+  test('are listed with an image id once the name of their image means another image', async () => {
+    const { engine, instance } = newEngine();
+    const name = `${instance}:latest`;
+    const tag = { repo: instance, tag: 'latest' };
+    await docker.getImage(image).tag(tag);
+    try {
+      const specification = await specify({ image: name });
+      const created = await engine.create({ specification, warm: true }, soon());
+      expect(created.image).toBe(name);
+      expect(await engine.list({}, soon())).toEqual([created]);
+      await docker.getImage(name).remove();
+      const [listed] = await engine.list({}, soon());
+      expect(listed!.image).toMatch(/^sha256:/);
+      await engine.sleep(created.ref, { mode: 'stop', graceMs: 0 }, soon());
+      const [asleep] = await engine.list({}, soon());
+      expect(asleep!.image).toBe(listed!.image);
+    } finally {
+      await docker
+        .getImage(name)
+        .remove()
+        .catch(() => {});
+    }
+  });
+
+  test('are not disturbed by a command that leaves a process behind', async () => {
+    const { engine } = newEngine();
+    const { ref } = await engine.create({ specification: await specify({ image }), warm: false }, soon());
+    const child = 'process.on("SIGHUP", () => {}); setInterval(() => {}, 1000)';
+    const command = `require("node:child_process")
+      .spawn(process.execPath, ["-e", ${JSON.stringify(child)}], { stdio: "inherit", detached: true }).unref()`;
+    const exec = { command: ['node', '-e', command], input: '' };
+    expect(await engine.exec(ref, exec, soon())).toEqual({ exitCode: 0, output: '' });
+  });
+
+  test('tell of a command that is not there by its exit code', async () => {
+    const { engine } = newEngine();
+    const { ref } = await engine.create({ specification: await specify({ image }), warm: false }, soon());
+    const { exitCode, output } = await engine.exec(ref, { command: ['/no/such'], input: 'x' }, soon());
+    expect([126, 127]).toContain(exitCode);
+    expect(output).toMatch(/no such file/);
+  });
+
+  test('lose nothing where a call to a command that goes on ends', async () => {
+    const { engine } = newEngine();
+    const { ref } = await engine.create({ specification: await specify({ image }), warm: false }, soon());
+    const endless = { command: ['node', '-e', 'setInterval(() => {}, 1000)'], input: '' };
+    const late = AbortSignal.timeout(1500);
+    await expect(engine.exec(ref, endless, late)).rejects.toMatchObject({ kind: 'unreachable' });
+    expect(await engine.list({}, soon())).toMatchObject([{ ref, state: 'running' }]);
   });
 
   test('are not put into a network that somebody else made under that name', async () => {

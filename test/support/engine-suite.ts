@@ -2,21 +2,12 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Specification } from '../../src/core/container.ts';
-import type { CreateProgress, Engine, EngineContainer, EngineEvent } from '../../src/core/engine.ts';
-import type { ContainerSpec } from '../../src/core/image-entry.ts';
+import type { CreateProgress, Engine, EngineEvent } from '../../src/core/engine.ts';
 import { decodeLabels, labels } from '../../src/core/labels.ts';
+import { type EngineHarness, serves } from './engine-harness.ts';
+import { testLife } from './engine-suite-life.ts';
 import { eventually } from './eventually.ts';
-
-/** What the suite needs of an engine under test. */
-export interface EngineHarness {
-  engine(owner: { readonly instance: string; readonly ledger: string }): Engine;
-  /** What to run for a container that serves; one that writes `line 1` to `line 5`, then exits with 3. */
-  readonly web: Partial<ContainerSpec>;
-  readonly exits: Partial<ContainerSpec>;
-  pause(ref: string): Promise<void>;
-  /** Ends everything that instances whose name begins with `prefix` have left. */
-  cleanUp(prefix: string): Promise<void>;
-}
+import { specify } from './specification.ts';
 
 /** The behaviour that everything which implements Engine shares. */
 export function describeEngine(name: string, start: () => Promise<EngineHarness>): void {
@@ -60,7 +51,8 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       const specification = await specify(harness.web);
       const container = await create(specification);
       const { id, ports } = specification;
-      expect(container).toMatchObject({ name: `spawned__${id}`, state: 'running', exit: null });
+      const image = harness.web.image;
+      expect(container).toMatchObject({ name: `spawned__${id}`, image, state: 'running', exit: null });
       expect(container.upstream).toEqual({ address: '127.0.0.1', port: ports[0]!.hostPort });
       const { spec: _spec, ready: _ready, lifecycle: _lifecycle, ...birth } = specification;
       expect(decodeLabels(container.labels)).toEqual({ owner, birth });
@@ -86,6 +78,23 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       const specification = await specify(harness.web);
       await engine.create({ specification, warm: false, onProgress: ({ step }) => steps.push(step) }, soon());
       expect(steps).toEqual(['creating', 'starting']);
+    });
+
+    test('create waits for its turn before there is a container', async () => {
+      const { promise: turn, resolve } = Promise.withResolvers<void>();
+      let asked = 0;
+      const beforeCreate = async () => {
+        asked++;
+        await turn;
+      };
+      const specification = await specify(harness.web);
+      const creating = engine.create({ specification, warm: false, beforeCreate }, soon());
+      await eventually(() => expect(asked).toBe(1));
+      expect(await engine.list({}, soon())).toEqual([]);
+      resolve();
+      const created = await creating;
+      expect(await engine.list({}, soon())).toEqual([created]);
+      expect(asked).toBe(1);
     });
 
     test('containers that are created at once all run', async () => {
@@ -229,25 +238,7 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       await watching;
     });
 
-    test('a paused container is listed as such, and wakes', async () => {
-      const created = await create(await specify(harness.web));
-      await harness.pause(created.ref);
-      expect(await engine.list({}, soon())).toMatchObject([{ state: 'paused', upstream: null }]);
-      const woken = await engine.wake(created.ref, soon());
-      expect(woken).toEqual(created);
-      await serves(woken);
-    });
-
-    test('an exited container starts again when it is woken', async () => {
-      const { ref } = await create(await specify(harness.exits));
-      await eventually(async () => expect((await engine.list({}, soon()))[0]!.state).toBe('exited'));
-      expect((await engine.wake(ref, soon())).ref).toBe(ref);
-    });
-
-    test('waking a container that runs changes nothing', async () => {
-      const created = await create(await specify(harness.web));
-      expect(await engine.wake(created.ref, soon())).toEqual(created);
-    });
+    testLife(() => ({ harness, engine }));
 
     test('logs gives the last lines', async () => {
       const { ref } = await create(await specify(harness.exits));
@@ -259,7 +250,14 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
     test('a container that is not there is not_found', async () => {
       const none = 'f'.repeat(64);
       await expect(engine.wake(none, soon())).rejects.toMatchObject({ kind: 'not_found' });
-      await expect(engine.logs(none, { tailLines: 5 }, soon())).rejects.toMatchObject({ kind: 'not_found' });
+      const calls = [
+        engine.logs(none, { tailLines: 5 }, soon()),
+        engine.sleep(none, { mode: 'stop', graceMs: 0 }, soon()),
+        engine.sleep(none, { mode: 'pause', graceMs: null }, soon()),
+        engine.exec(none, { command: harness.copy, input: '' }, soon()),
+        engine.rename(none, 'abc', soon()),
+      ];
+      await Promise.all(calls.map((call) => expect(call).rejects.toMatchObject({ kind: 'not_found' })));
     });
 
     test('a signal that has fired ends every call: aborted, or unreachable where it was a deadline', async () => {
@@ -276,83 +274,14 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
         await expect(engine.remove('x', { graceMs: null }, signal)).rejects.toMatchObject({ kind });
         await expect(engine.wake('x', signal)).rejects.toMatchObject({ kind });
         await expect(engine.logs('x', { tailLines: 1 }, signal)).rejects.toMatchObject({ kind });
+        const sleep = engine.sleep('x', { mode: 'stop', graceMs: null }, signal);
+        await expect(sleep).rejects.toMatchObject({ kind });
+        const exec = engine.exec('x', { command: harness.copy, input: '' }, signal);
+        await expect(exec).rejects.toMatchObject({ kind });
+        await expect(engine.rename('x', 'y', signal)).rejects.toMatchObject({ kind });
       }
       await engine.watch(() => {}, aborted);
       expect(await engine.list({}, soon())).toEqual([]);
     });
-  });
-}
-
-/** A specification with a fresh id and a host port that was free a moment ago. */
-export async function specify(spec: Partial<ContainerSpec>): Promise<Specification> {
-  const createdAtMs = Date.parse('2030-01-02T03:04:05.678Z');
-  return {
-    id: randomBytes(16).toString('hex'),
-    imageKey: 'test',
-    user: 'Zoë <&> "it\'s me"',
-    createdAtMs,
-    expiresAtMs: createdAtMs + 3_600_000,
-    ports: [{ name: 'web', port: 80, protocol: 'http', hostPort: await freePort() }],
-    configHash: 'c0ffee',
-    ready: { path: '/', statuses: [{ from: 200, to: 599 }], timeoutMs: 60_000 },
-    lifecycle: {
-      idleMs: null,
-      onIdle: 'remove',
-      idleIgnoresTunnels: false,
-      warnBeforeMs: 0,
-      maxLifetimeMs: 3_600_000,
-    },
-    spec: { ...plainSpec, ...spec },
-  };
-}
-
-export const plainSpec: ContainerSpec = {
-  image: 'web',
-  command: null,
-  entrypoint: null,
-  environment: {},
-  volumes: [],
-  tmpfs: [],
-  workingDir: null,
-  user: null,
-  labels: {},
-  memLimitBytes: 128 * 1024 * 1024,
-  cpus: 1,
-  pidsLimit: 64,
-  shmSizeBytes: null,
-  ulimits: [],
-  readOnly: false,
-  capabilities: ['NET_BIND_SERVICE'],
-  securityOpt: ['no-new-privileges:true'],
-  runtime: null,
-  init: null,
-  devices: [],
-  dns: [],
-  extraHosts: [],
-  stopSignal: null,
-  stopGracePeriodMs: null,
-  pullPolicy: 'missing',
-  platform: null,
-  networkMode: null,
-  logMaxSizeBytes: 10 * 1024 * 1024,
-  logMaxFiles: 2,
-};
-
-export async function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const server = createServer().once('error', reject).listen(0, '127.0.0.1', resolve);
-  await promise;
-  const address = server.address();
-  await new Promise((closed) => server.close(closed));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
-
-async function serves(container: EngineContainer): Promise<void> {
-  const { address, port } = container.upstream!;
-  await eventually(async () => {
-    const response = await fetch(`http://${address}:${port}/`, { headers: { connection: 'close' } });
-    await response.arrayBuffer();
-    expect(response.status).toBe(200);
   });
 }

@@ -1,7 +1,7 @@
 import type { Specification } from '../../src/core/container.ts';
 import { type CreateRequest, EngineError, type EngineEvent, type ExecResult } from '../../src/core/engine.ts';
 import { labels } from '../../src/core/labels.ts';
-import { untilAborted } from '../../src/engine/abort.ts';
+import { abortError, untilAborted } from '../../src/engine/abort.ts';
 import { MemoryCalls } from './memory-calls.ts';
 import { close, type Held, type MemoryContainer, type MemoryImage, open } from './memory-container.ts';
 
@@ -135,12 +135,15 @@ export class MemoryMachine extends MemoryCalls {
     signal: AbortSignal,
   ): Promise<MemoryContainer> {
     const { specification, beforeCreate, onProgress } = request;
-    await beforeCreate?.();
-    onProgress?.({ step: 'creating' });
+    const takeTurn = async () => {
+      await beforeCreate?.();
+      if (signal.aborted) throw abortError(signal);
+      onProgress?.({ step: 'creating' });
+    };
+    await takeTurn();
     if (!this.images.has(specification.spec.image)) {
       await this.#pull(request, signal);
-      await beforeCreate?.();
-      onProgress?.({ step: 'creating' });
+      await takeTurn();
     }
     const container = this.#add(name, all, specification);
     onProgress?.({ step: 'starting' });

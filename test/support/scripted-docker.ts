@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 
 /** A call that the scripted engine got. */
 export interface ScriptedCall {
@@ -12,6 +13,9 @@ export interface ScriptedCall {
   /** JSON, or null where there was no body. */
   readonly body: Readonly<Record<string, unknown>> | null;
 }
+
+/** What happens on a connection that was turned into one for bytes, after the engine's 101. */
+export type Upgraded = (connection: Duplex, call: ScriptedCall) => void;
 
 export type Answer = (response: ServerResponse, call: ScriptedCall) => void;
 
@@ -23,6 +27,8 @@ export interface ScriptedDocker {
   readonly env: { readonly DOCKER_HOST: string };
   /** By method and path, for example `GET /events`. */
   readonly answers: Map<string, Answer>;
+  /** The same for calls that ask for an upgrade and get it. */
+  readonly upgrades: Map<string, Upgraded>;
   readonly calls: readonly ScriptedCall[];
   /** Connections on which a call waits for the rest of its answer. */
   readonly open: () => number;
@@ -35,6 +41,8 @@ export async function startScriptedDocker(): Promise<ScriptedDocker> {
   const directory = mkdtempSync(join(tmpdir(), 'scripted-docker-'));
   const socketPath = join(directory, 'docker.sock');
   const answers = new Map<string, Answer>();
+  const upgrades = new Map<string, Upgraded>();
+  const upgraded = new Set<Duplex>();
   const calls: ScriptedCall[] = [];
   let open = 0;
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
@@ -44,20 +52,40 @@ export async function startScriptedDocker(): Promise<ScriptedDocker> {
     calls.push(call);
     answers.get(call.call)?.(response, call);
   };
+  const upgrade = async (request: IncomingMessage, connection: Duplex, head: Buffer) => {
+    open++;
+    upgraded.add(connection);
+    connection.once('close', () => {
+      open--;
+      upgraded.delete(connection);
+    });
+    connection.on('error', () => {});
+    connection.unshift(head);
+    const call = scriptedCall(request, await take(connection, Number(request.headers['content-length'])));
+    calls.push(call);
+    connection.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n');
+    upgrades.get(call.call)?.(connection, call);
+  };
   const listen = async () => {
-    const server = createServer(answer).listen(socketPath);
+    const server = createServer(
+      { shouldUpgradeCallback: (request) => upgrades.has(callOf(request)) },
+      answer,
+    );
+    server.on('upgrade', upgrade).listen(socketPath);
     await once(server, 'listening');
     return server;
   };
   const end = async (server: Server) => {
     server.close();
     server.closeAllConnections();
+    for (const connection of upgraded) connection.destroy();
     await once(server, 'close');
   };
   let server = await listen();
   return {
     env: { DOCKER_HOST: `unix://${socketPath}` },
     answers,
+    upgrades,
     calls,
     open: () => open,
     async restart() {
@@ -97,11 +125,30 @@ export function cutOff(...pieces: (string | Buffer)[]): Answer {
 async function read(request: IncomingMessage): Promise<ScriptedCall> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
-  const url = new URL(request.url ?? '/', 'http://docker');
-  const text = Buffer.concat(chunks).toString();
+  return scriptedCall(request, Buffer.concat(chunks));
+}
+
+function scriptedCall(request: IncomingMessage, body: Buffer): ScriptedCall {
   return {
-    call: `${request.method} ${url.pathname}`,
-    query: url.searchParams,
-    body: text === '' ? null : (JSON.parse(text) as Record<string, unknown>),
+    call: callOf(request),
+    query: urlOf(request).searchParams,
+    body: body.length === 0 ? null : (JSON.parse(body.toString()) as Record<string, unknown>),
   };
+}
+
+function callOf(request: IncomingMessage): string {
+  return `${request.method} ${urlOf(request).pathname}`;
+}
+
+function urlOf({ url }: IncomingMessage): URL {
+  return new URL(url ?? '/', 'http://docker');
+}
+
+/** The next bytes of a connection; what comes after them stays in it. */
+async function take(connection: Duplex, bytes: number): Promise<Buffer> {
+  for (;;) {
+    const taken: Buffer | null = connection.read(bytes);
+    if (taken) return taken;
+    await once(connection, 'readable');
+  }
 }

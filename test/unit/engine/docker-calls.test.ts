@@ -2,7 +2,6 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CreateProgress, Engine } from '../../../src/core/engine.ts';
 import { encodeLabels } from '../../../src/core/labels.ts';
 import { createDockerEngine } from '../../../src/engine/docker.ts';
-import { specify } from '../../support/engine-suite.ts';
 import {
   type Answer,
   inTurn,
@@ -10,6 +9,7 @@ import {
   type ScriptedDocker,
   startScriptedDocker,
 } from '../../support/scripted-docker.ts';
+import { specify } from '../../support/specification.ts';
 
 const owner = { instance: 'faults', ledger: 'ledger-1' };
 const networkLabels = { 'docker-spawner.instance': owner.instance };
@@ -119,6 +119,46 @@ describe('create', () => {
     expect(Object.fromEntries(pulled.query)).toEqual({ fromImage: 'web', tag: 'latest' });
   });
 
+  test('asks for its turn before each attempt, and again after a pull', async () => {
+    docker.answers
+      .set('POST /containers/create', inTurn(noImage, json(201, { Id: ref })))
+      .set('POST /images/create', json(200, { status: 'done' }));
+    const before: string[][] = [];
+    const beforeCreate = async () => void before.push(callNames());
+    await engine.create({ specification: await specify({}), warm: false, beforeCreate }, soon());
+    const first = ['GET /networks', 'POST /containers/create', 'POST /images/create'];
+    expect(before).toEqual([[], first]);
+  });
+
+  test('pulls before it asks for its turn where the policy is always', async () => {
+    docker.answers.set('POST /images/create', json(200, { status: 'Image is up to date' }));
+    const before: string[][] = [];
+    const beforeCreate = async () => void before.push(callNames());
+    const specification = await specify({ pullPolicy: 'always' });
+    await engine.create({ specification, warm: false, beforeCreate }, soon());
+    expect(before).toEqual([['POST /images/create']]);
+  });
+
+  test('that waits for its turn ends when its signal fires, or with the reason why there is none', async () => {
+    const stop = new AbortController();
+    const specification = await specify({});
+    const never = () => new Promise<void>(() => {});
+    const waiting = engine.create({ specification, warm: false, beforeCreate: never }, stop.signal);
+    stop.abort();
+    await expect(waiting).rejects.toMatchObject({ kind: 'aborted' });
+    const beforeCreate = () => Promise.reject(new Error('no turn today'));
+    const refused = engine.create({ specification, warm: false, beforeCreate }, soon());
+    await expect(refused).rejects.toThrow('no turn today');
+    expect(docker.calls).toEqual([]);
+  });
+
+  test('a warm container has a name of its own', async () => {
+    const specification = await specify({});
+    await engine.create({ specification, warm: true }, soon());
+    const created = docker.calls.find(({ call }) => call === 'POST /containers/create')!;
+    expect(created.query.get('name')).toBe(`spawned__warm-${specification.id}`);
+  });
+
   test.each([
     ['as a status', json(404, { message: 'pull access denied' })],
     ['in the stream', json(200, { error: 'pull access denied' })],
@@ -178,10 +218,10 @@ describe('list', () => {
       .set(
         'GET /containers/json',
         json(200, [
-          { Id: 'runs', Names: ['/a'], Labels, State: 'running' },
-          { Id: 'ended', Names: ['/b'], Labels, State: 'exited' },
-          { Id: 'vanished', Names: ['/c'], Labels, State: 'exited' },
-          { Id: 'dead', Names: null, Labels: null, State: 'dead' },
+          { Id: 'runs', Names: ['/a'], Image: 'web', Labels, State: 'running' },
+          { Id: 'ended', Names: ['/b'], Image: 'sha256:1', Labels, State: 'exited' },
+          { Id: 'vanished', Names: ['/c'], Image: 'web', Labels, State: 'exited' },
+          { Id: 'dead', Names: null, Image: 'web', Labels: null, State: 'dead' },
         ]),
       )
       .set('GET /containers/ended/json', inspected('ended', '/b', Labels, 'exited', 137, true))
@@ -191,6 +231,7 @@ describe('list', () => {
       {
         ref: 'runs',
         name: 'a',
+        image: 'web',
         labels: Labels,
         state: 'running',
         exit: null,
@@ -199,6 +240,7 @@ describe('list', () => {
       {
         ref: 'ended',
         name: 'b',
+        image: 'sha256:1',
         labels: Labels,
         state: 'exited',
         exit: { code: 137, outOfMemory: true },
@@ -207,6 +249,7 @@ describe('list', () => {
       {
         ref: 'dead',
         name: 'd',
+        image: 'web',
         labels: {},
         state: 'exited',
         exit: { code: 1, outOfMemory: false },
@@ -221,6 +264,37 @@ describe('list', () => {
       .set('GET /containers/x/json', json(500, { message: 'broken' }));
     await expect(engine.list({}, soon())).rejects.toMatchObject({ kind: 'failed' });
   });
+});
+
+describe('sleep', () => {
+  test('stops with the grace in whole seconds, and without one leaves it to the container', async () => {
+    docker.answers.set(`POST /containers/${ref}/stop`, noContent);
+    await engine.sleep(ref, { mode: 'stop', graceMs: 1200 }, soon());
+    await engine.sleep(ref, { mode: 'stop', graceMs: null }, soon());
+    expect(docker.calls.map(({ query }) => query.get('t'))).toEqual(['2', null]);
+  });
+
+  test('one that stopped before is no error', async () => {
+    docker.answers.set(`POST /containers/${ref}/stop`, (response) => response.writeHead(304).end());
+    await engine.sleep(ref, { mode: 'stop', graceMs: 0 }, soon());
+  });
+
+  test.each([
+    ['stop', 500, 'tried to kill container, but did not receive an exit event'],
+    ['pause', 500, 'OCI runtime pause failed: cannot freeze'],
+  ] as const)('a %s that fails is an error', async (mode, status, message) => {
+    docker.answers.set(`POST /containers/${ref}/${mode}`, json(status, { message }));
+    const sleep = engine.sleep(ref, { mode, graceMs: 0 }, soon());
+    await expect(sleep).rejects.toMatchObject({ kind: 'failed', message: expect.stringContaining(message) });
+  });
+
+  test.each(['Container a is already paused', 'Container a is not running'])(
+    'a pause is not needed where the engine says: %s',
+    async (message) => {
+      docker.answers.set(`POST /containers/${ref}/pause`, json(409, { message }));
+      await engine.sleep(ref, { mode: 'pause', graceMs: null }, soon());
+    },
+  );
 });
 
 describe('remove and wake', () => {
@@ -269,7 +343,7 @@ function inspected(
   ExitCode: number,
   OOMKilled: boolean,
 ): Answer {
-  return json(200, { Id, Name, Config: { Labels }, State: { Status, ExitCode, OOMKilled } });
+  return json(200, { Id, Name, Config: { Image: 'web', Labels }, State: { Status, ExitCode, OOMKilled } });
 }
 
 function engineFor(env: { readonly DOCKER_HOST: string }): Engine {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Specification } from '../../../src/core/container.ts';
 import type { ContainerSpec } from '../../../src/core/image-entry.ts';
 import { createBody } from '../../../src/engine/docker-create-body.ts';
-import { plainSpec } from '../../support/engine-suite.ts';
+import { plainLifecycle, plainSpec } from '../../support/specification.ts';
 
 const owner = { instance: 'i', ledger: 'l' };
 
@@ -114,6 +114,7 @@ function bodyOf(spec: Partial<ContainerSpec>, birth: Partial<Specification> = {}
     ports: [{ name: 'web', port: 8888, protocol: 'http', hostPort: 9001 }],
     configHash: 'hash',
     ready: { path: '/', statuses: [{ from: 200, to: 599 }], timeoutMs: 1000 },
+    lifecycle: plainLifecycle,
     spec: { ...plainSpec, ...spec },
     ...birth,
   };

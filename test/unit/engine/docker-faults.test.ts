@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Engine, EngineEvent } from '../../../src/core/engine.ts';
 import { createDockerEngine } from '../../../src/engine/docker.ts';
-import { specify } from '../../support/engine-suite.ts';
 import { eventually } from '../../support/eventually.ts';
 import {
   type Answer,
@@ -11,6 +10,7 @@ import {
   type ScriptedDocker,
   startScriptedDocker,
 } from '../../support/scripted-docker.ts';
+import { specify } from '../../support/specification.ts';
 
 const owner = { instance: 'faults', ledger: 'ledger-1' };
 const networkLabels = { 'docker-spawner.instance': owner.instance };
@@ -41,6 +41,10 @@ describe('an engine that hangs', () => {
     create: async (signal) => engine.create({ specification: await specify({}), warm: false }, signal),
     remove: (signal) => engine.remove('x', { graceMs: null }, signal),
     'remove with a grace': (signal) => engine.remove('x', { graceMs: 1000 }, signal),
+    sleep: (signal) => engine.sleep('x', { mode: 'stop', graceMs: 1000 }, signal),
+    pause: (signal) => engine.sleep('x', { mode: 'pause', graceMs: null }, signal),
+    exec: (signal) => engine.exec('x', { command: ['tell'], input: '' }, signal),
+    rename: (signal) => engine.rename('x', 'y', signal),
     wake: (signal) => engine.wake('x', signal),
     logs: (signal) => engine.logs('x', { tailLines: 1 }, signal),
   };
