@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { type Answer, answerHead, refusalAnswer, timeoutAnswer } from './answers.ts';
+import { type Answer, answerHead, countAnswer, refusalAnswer, timeoutAnswer } from './answers.ts';
 import { BodyReader, type Slices } from './body-reader.ts';
 import { writeBody } from './body-writer.ts';
 import { ByteQueue } from './byte-queue.ts';
@@ -386,6 +386,7 @@ export class ClientConnection implements Timed {
 
   /** Answers a request that did not become an exchange. */
   #refuse(answer: Answer): void {
+    countAnswer(this.#context.ownAnswers, answer);
     this.writeAnswer(answer, null, false);
     this.close();
   }

@@ -28,6 +28,8 @@ export interface Context {
   readonly responseHead: Head;
   readonly slices: Slices;
   readonly counts: Counts;
+  /** How many answers the proxy has made itself, by status. */
+  readonly ownAnswers: Map<number, number>;
   /** Set by drain: no connection is kept alive any more. */
   draining: boolean;
 }
