@@ -17,6 +17,7 @@ import {
   type TypeOf,
   text,
 } from './types.ts';
+import { webhookSettings } from './webhook-settings.ts';
 
 /**
  * Every setting, declared once: the validation, `--help` and the reference page are made from here. The key is
@@ -149,6 +150,7 @@ export const settings = {
   ),
   ...listenerSettings,
   ...proxyLimitSettings,
+  ...webhookSettings,
   log_level: setting<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'>(
     choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     'info',

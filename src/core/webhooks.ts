@@ -20,12 +20,9 @@ export interface WebhookLedger {
   setTargets(keys: readonly string[]): number;
   /**
    * Takes the next events, at most `limit`, into the lines of the targets that want them. Events of containers
-   * that are kept warm for nobody are left out. `more`: there are further ones.
+   * that are kept warm for nobody are left out.
    */
-  take(
-    wanted: readonly Wanted[],
-    limit: number,
-  ): { readonly taken: WaitingDelivery[]; readonly more: boolean };
+  take(wanted: readonly Wanted[], limit: number): Taken;
   /** All that waits, in the order of events. */
   waiting(): WaitingDelivery[];
   /** The event of a delivery; null where it does not wait any more. */
@@ -48,6 +45,14 @@ export interface Wanted {
   readonly kinds: readonly EventKind[];
   /** Set where too much waits already: events are given up at once, with this as the reason. */
   readonly refusal: { readonly error: string; readonly atMs: number } | null;
+}
+
+export interface Taken {
+  readonly waiting: WaitingDelivery[];
+  /** How many were given up at once, for the keys with a `refusal`. */
+  readonly refused: ReadonlyMap<string, number>;
+  /** Whether there are further events. */
+  readonly more: boolean;
 }
 
 export interface WaitingDelivery {

@@ -28,7 +28,8 @@ export function createWebhookLedger(db: DatabaseSync, commit: (work: () => void)
     },
 
     take(wanted, limit) {
-      const taken: WaitingDelivery[] = [];
+      const waiting: WaitingDelivery[] = [];
+      const refused = new Map<string, number>();
       let more = false;
       commit(() => {
         for (const { key, kinds, refusal } of wanted) {
@@ -42,12 +43,14 @@ export function createWebhookLedger(db: DatabaseSync, commit: (work: () => void)
             error: refusal?.error ?? null,
             deadAt: refusal?.atMs ?? null,
           });
-          if (!refusal) taken.push(...rows.map(toWaiting));
           sql.moveCursor.run(Number(last), key);
-          if (refusal) sql.pruneDead.run(deadKept);
+          if (refusal) {
+            refused.set(key, rows.length);
+            sql.pruneDead.run(deadKept);
+          } else waiting.push(...rows.map(toWaiting));
         }
       });
-      return { taken, more };
+      return { waiting, refused, more };
     },
 
     waiting: () => sql.waiting.all().map(toWaiting),
@@ -98,7 +101,10 @@ function statements(db: DatabaseSync) {
            AND json_extract(data, '$.warm') IS NULL
          ORDER BY id RETURNING *`,
     ),
-    waiting: db.prepare('SELECT * FROM webhook_deliveries WHERE dead_at_ms IS NULL ORDER BY event_id'),
+    waiting: db.prepare(
+      `SELECT key, event_id, container_id, at_ms, attempts, not_before_ms FROM webhook_deliveries
+         WHERE dead_at_ms IS NULL ORDER BY event_id`,
+    ),
     event: db.prepare(
       'SELECT * FROM webhook_deliveries WHERE key = ? AND event_id = ? AND dead_at_ms IS NULL',
     ),

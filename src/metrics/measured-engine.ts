@@ -4,8 +4,8 @@ import type { Log } from '../core/log.ts';
 import { tracedLog } from '../core/trace.ts';
 import type { Instruments } from './registry.ts';
 
-/** Calls that last as long as somebody listens: their duration says nothing of the engine. */
-const streams: readonly string[] = ['watch'];
+/** Calls that last as long as somebody listens, or reads: their duration says nothing of the engine. */
+const streams: readonly string[] = ['watch', 'logs'];
 
 /**
  * The same engine, whose calls are counted and timed, and told to the log at `debug` with the request that they
