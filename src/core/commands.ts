@@ -19,6 +19,10 @@ export interface Commands {
   sleep(id: string): Promise<void>;
   /** Moves the deadline to `expiresAtMs`, milliseconds since 1970, within `max_lifetime`. */
   extend(id: string, expiresAtMs: number): Container;
+  /** Counts as a use of the container: its idle time begins anew. */
+  heartbeat(id: string): Container;
+  /** Sets labels, and takes away those that are null. */
+  label(id: string, changes: Readonly<Record<string, string | null>>): Container;
   get(id: string): Container | undefined;
   /** All that anybody may know of: warm ones are nobody's business. */
   all(): Iterable<Container>;

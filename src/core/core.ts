@@ -1,4 +1,4 @@
-import { type ActivityDelta, createActivityBook } from './activity.ts';
+import { type ActivityDelta, createActivityBook, nothingPassed } from './activity.ts';
 import type { Clock } from './clock.ts';
 import type { Commands } from './commands.ts';
 import type { Container } from './container.ts';
@@ -23,8 +23,10 @@ import { createSpawner, type SpawnOptions } from './spawner.ts';
 import { createStartQueue } from './start-queue.ts';
 import { createStarter } from './starter.ts';
 import { createStarts } from './starts.ts';
+import { createViews, type Views } from './views.ts';
 import { createWaker } from './waker.ts';
 import { createWarmPool } from './warm-pool.ts';
+import { mergedLabels } from './wishes.ts';
 
 /** The settings the core decides by, and what it acts through. */
 export interface CoreOptions extends SpawnOptions {
@@ -49,6 +51,7 @@ export interface CoreOptions extends SpawnOptions {
 
 export interface Core {
   readonly commands: Commands;
+  readonly views: Views;
   readonly routes: RouteTable;
   readonly events: EventBus;
   readonly overview: Overview;
@@ -122,6 +125,17 @@ export function createCore(options: CoreOptions): Core {
         await waker.sleep(id, onIdle === 'pause' ? 'pause' : 'stop');
       },
       extend: lifetimes.extend,
+      heartbeat(id) {
+        const container = known(id);
+        activity.note(id, { ...nothingPassed, lastByteMonoMs: clock.monoMs() });
+        lifetimes.used(id);
+        return container;
+      },
+      label(id, changes) {
+        const labels = mergedLabels(known(id), changes);
+        ledger.label(id, labels);
+        return registry.amend(id, { labels });
+      },
       get: (id) => visible(registry.get(id)),
       *all() {
         for (const container of registry.all()) if (!container.warm) yield container;
@@ -129,6 +143,7 @@ export function createCore(options: CoreOptions): Core {
       newestOf: (user) => registry.ofUser(user).findLast((c) => c.phase !== 'stopping'),
       queuePlace: parts.queue.place,
     },
+    views: createViews(parts, lifetimes),
     routes: registry.routes,
     events,
     overview: {

@@ -1,7 +1,13 @@
 import { delay } from './clock.ts';
 import type { Container } from './container.ts';
 import { type EngineContainer, EngineError } from './engine.ts';
-import { deadline, engineDeadlinesMs, engineUnavailable, fromEngineError } from './engine-calls.ts';
+import {
+  deadline,
+  engineDeadlinesMs,
+  engineUnavailable,
+  fromEngineError,
+  lastLines,
+} from './engine-calls.ts';
 import { SpawnerError } from './errors.ts';
 import { OnClaimFailed, runOnClaim } from './on-claim.ts';
 import type { Parts } from './parts.ts';
@@ -205,9 +211,7 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
   async function lastWords(id: string): Promise<string> {
     const ref = registry.get(id)?.ref;
     if (!ref) return '';
-    const limit = deadline(clock, engineDeadlinesMs.logs, closing);
-    const lines = await engine.logs(ref, { tailLines: 5 }, limit).catch(() => '');
-    const text = lines
+    const text = (await lastLines(parts, ref, 5))
       .trim()
       .split(/\s*\n\s*/)
       .join(' | ')
