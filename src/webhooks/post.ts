@@ -57,6 +57,13 @@ export function post(
       },
     );
     outgoing.on('error', (error) => fail(signal.aborted ? reasonOf(signal) : explain(error)));
+    // Node ends a 101 in its own way, without an error.
+    outgoing.on('upgrade', (_response, socket) => {
+      socket.destroy();
+      fail('it answered 101');
+    });
+    // Whatever comes: the place of this attempt is free again.
+    outgoing.on('close', () => fail('it closed the connection without an answer'));
     outgoing.end(body);
   });
 }
