@@ -23,8 +23,8 @@ export interface WebhookLedger {
    * that are kept warm for nobody are left out.
    */
   take(wanted: readonly Wanted[], limit: number): Taken;
-  /** All that waits, in the order of events. */
-  waiting(): WaitingDelivery[];
+  /** What waits for a target after an event, in the order of events, at most `limit`. */
+  waiting(key: string, afterEventId: number, limit: number): WaitingDelivery[];
   /** The event of a delivery; null where it does not wait any more. */
   event(key: string, eventId: number): SpawnerEvent | null;
   delivered(key: string, eventId: number): void;

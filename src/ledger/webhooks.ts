@@ -53,7 +53,7 @@ export function createWebhookLedger(db: DatabaseSync, commit: (work: () => void)
       return { waiting, refused, more };
     },
 
-    waiting: () => sql.waiting.all().map(toWaiting),
+    waiting: (key, afterEventId, limit) => sql.waiting.all(key, afterEventId, limit).map(toWaiting),
 
     event(key, eventId) {
       const row = sql.event.get(key, eventId);
@@ -103,7 +103,7 @@ function statements(db: DatabaseSync) {
     ),
     waiting: db.prepare(
       `SELECT key, event_id, container_id, at_ms, attempts, not_before_ms FROM webhook_deliveries
-         WHERE dead_at_ms IS NULL ORDER BY event_id`,
+         WHERE key = ? AND event_id > ? AND dead_at_ms IS NULL ORDER BY event_id LIMIT ?`,
     ),
     event: db.prepare(
       'SELECT * FROM webhook_deliveries WHERE key = ? AND event_id = ? AND dead_at_ms IS NULL',

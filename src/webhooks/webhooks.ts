@@ -70,6 +70,8 @@ export function createWebhooks(options: WebhookOptions): Webhooks {
     limits,
   };
   let active = new Map<string, Active>();
+  /** Targets whose lines are still to be filled with what waited before; key -> the last event that was. */
+  const backlogs = new Map<string, number>();
   let cancelTake: (() => void) | null = null;
   let changing: Promise<void> = Promise.resolve();
   let closed = false;
@@ -82,6 +84,11 @@ export function createWebhooks(options: WebhookOptions): Webhooks {
   function take(): void {
     cancelTake = null;
     try {
+      // First what came first: lines keep the order of events.
+      if (fillFromBacklog()) {
+        takeSoon();
+        return;
+      }
       const { waiting, refused, more } = ledger.take([...active.values()].map(wantedBy), takenAtOnce);
       for (const delivery of waiting) active.get(delivery.key)?.target.add(delivery);
       for (const [key, count] of refused) active.get(key)?.target.refused(count);
@@ -90,6 +97,18 @@ export function createWebhooks(options: WebhookOptions): Webhooks {
       // The next event tries again; nothing is lost, the ledger knows how far it was.
       log.error({ err: error }, 'the ledger cannot be written; webhooks are not told of events for now');
     }
+  }
+
+  /** One page of one target's backlog, as it would block the event loop as a whole; false: there was none. */
+  function fillFromBacklog(): boolean {
+    const next = backlogs.entries().next();
+    if (next.done) return false;
+    const [key, afterEventId] = next.value;
+    const page = active.has(key) ? ledger.waiting(key, afterEventId, takenAtOnce) : [];
+    for (const delivery of page) active.get(key)!.target.add(delivery);
+    if (page.length === takenAtOnce) backlogs.set(key, page.at(-1)!.eventId);
+    else backlogs.delete(key);
+    return true;
   }
 
   function wantedBy({ configured, target }: Active): Wanted {
@@ -108,15 +127,11 @@ export function createWebhooks(options: WebhookOptions): Webhooks {
   }
 
   function begin(targets: readonly WebhookTarget[]): void {
-    const begun = new Map(
-      targets.map((configured) => [
-        keyOf(configured),
-        { configured, target: createTarget(configured, delivering) },
-      ]),
-    );
-    if (begun.size === 0) return;
-    active = new Map([...active, ...begun]);
-    for (const delivery of ledger.waiting()) begun.get(delivery.key)?.target.add(delivery);
+    for (const configured of targets) {
+      const target = createTarget(configured, delivering);
+      active.set(target.key, { configured, target });
+      backlogs.set(target.key, 0);
+    }
     takeSoon();
   }
 
@@ -170,7 +185,7 @@ interface Active {
 
 const defaultLimits: WebhookLimits = { ...defaultBackOff, timeoutMs: 10_000, parallel: 8, waiting: 50_000 };
 
-/** Events that are taken into the lines in one commit, which blocks the event loop. */
+/** Events that are taken into the lines at once, which blocks the event loop. */
 const takenAtOnce = 500;
 
 /** Progress is told, but not kept, and so cannot be delivered for certain. */

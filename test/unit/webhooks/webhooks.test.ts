@@ -109,7 +109,7 @@ describe('a target', () => {
     rig.turn();
     await eventually(() => expect(receiver.told('b')).toEqual(spawned));
     expect(receiver.told('a')).toEqual(['queued']);
-    expect(rig.webhooks.figures()[0]!.waiting).toBe(4);
+    await eventually(() => expect(rig.webhooks.figures()[0]!.waiting).toBe(4));
   });
 
   test('that hangs is left after ten seconds, and asked again', async () => {
@@ -356,9 +356,28 @@ describe('over a restart', () => {
     await eventually(() => expect(receiver.received).toHaveLength(1));
     receiver.answer(ok);
     const again = await rig.restart([targetOf(receiver, { events: ['ready'] })]);
+    again.turn();
     await nothingWaits(again);
     expect(receiver.told('a')).toEqual(['ready', 'ready']);
     expect(again.webhooks.figures()[0]).toMatchObject({ delivered: 1, failed: 0 });
+  });
+
+  test('a long backlog is delivered whole, and before what comes after it', async () => {
+    const receiver = await startReceiver();
+    await receiver.die();
+    const rig = startRig([targetOf(receiver)]);
+    await rig.spawn('a');
+    for (let i = 0; i < 600; i++) rig.ledger.note('a', 'extended', { i });
+    rig.turn();
+    await failures(rig, 1);
+    const again = await rig.restart([targetOf(receiver)], async (ledger) => ledger.condemn('a', 'asked'));
+    await receiver.live();
+    again.turn();
+    expect(again.webhooks.figures()[0]!.waiting).toBe(605);
+    again.clock.advance(1000);
+    await nothingWaits(again);
+    const ids = receiver.received.map(({ message }) => message.id);
+    expect(ids).toEqual(Array.from({ length: 605 }, (_, i) => i + 1));
   });
 
   test('a target that is new is told of what happens from now on', async () => {
@@ -405,6 +424,7 @@ describe('a change of the configuration', () => {
       targetOf(stays, { events: ['ready'] }),
       targetOf(changes, { events: ['ready'], secret: 'another secret, as long as it need be' }),
     ]);
+    rig.turn();
     await eventually(() => expect(changes.received).toHaveLength(2));
     const { body, headers } = changes.received[1]!;
     const digest = createHmac('sha256', 'another secret, as long as it need be')
