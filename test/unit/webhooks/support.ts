@@ -5,12 +5,13 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { createEventBus } from '../../../src/core/events.ts';
 import type { Ledger } from '../../../src/core/ledger.ts';
 import type { WebhookLedger, WebhookTarget } from '../../../src/core/webhooks.ts';
 import { openLedger } from '../../../src/ledger/sqlite.ts';
 import { createWebhooks, type WebhookOptions, type Webhooks } from '../../../src/webhooks/webhooks.ts';
+import { eventually } from '../../support/eventually.ts';
 import { specify } from '../../support/specification.ts';
 import { createVirtualClock, type VirtualClock } from '../../support/virtual-clock.ts';
 
@@ -175,3 +176,20 @@ export async function spawn(ledger: Ledger, id: string, options = { warm: false 
   ledger.note(id, 'starting');
   ledger.becomeReady(id, 1);
 }
+
+export const spawned = ['queued', 'creating', 'starting', 'ready'];
+export const whole = [...spawned, 'stopping', 'gone'];
+
+export const is =
+  (id: string) =>
+  ({ message }: Received) =>
+    message.container.id === id;
+export const ok = (_: unknown, response: ServerResponse) => void response.writeHead(200).end();
+export const broken = (_: unknown, response: ServerResponse) => void response.writeHead(500).end('oh');
+export const hanging = () => {};
+
+/** Waits until so many attempts have failed, in all. */
+export const failures = (rig: Rig, count: number) =>
+  eventually(() => expect(rig.webhooks.figures()[0]).toMatchObject({ failed: count }));
+export const nothingWaits = (rig: Rig) =>
+  eventually(() => expect(rig.webhooks.figures().map(({ waiting }) => waiting)).toEqual([0]));
