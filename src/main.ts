@@ -8,6 +8,8 @@ import { EngineError } from './core/engine.ts';
 import { deadline, engineDeadlinesMs } from './core/engine-calls.ts';
 import { SpawnerError } from './core/errors.ts';
 import type { Log } from './core/log.ts';
+import { createRateLimit } from './core/rate-limit.ts';
+import { createTokens } from './core/tokens.ts';
 import { createDockerEngine } from './engine/docker.ts';
 import { openLedger } from './ledger/sqlite.ts';
 import { type AccessLogSink, accessLogFile, createProxy } from './proxy/proxy.ts';
@@ -62,10 +64,11 @@ export async function startService(
 
     // The ports are part of the containers' URLs, and they may be any free ones.
     const ports = { proxy: settings.proxy_listen.port, tls: settings.tls_listen?.port ?? null };
+    const urlOf = (id: string) => publicUrlOf(settings, ports.proxy, ports.tls).replace('{id}', id);
     const core = createCore({
       images,
       ...coreSettings(settings),
-      urlOf: (id) => publicUrlOf(settings, ports.proxy, ports.tls).replace('{id}', id),
+      urlOf,
       adopt: options.adopt,
       engine,
       ledger,
@@ -93,10 +96,22 @@ export async function startService(
       proxy.listen(where, redirectToHttpsPort === null ? {} : { redirectToHttpsPort }),
     );
     ports.proxy = proxyAddress.port;
+    const tokens = createTokens({
+      ledger: ledger.tokens,
+      administrators: settings.api_tokens,
+      clock: systemClock,
+      log,
+    });
+    closers.push(() => tokens.close());
     const api = createApi({
       commands: core.commands,
+      views: core.views,
       withUsers: settings.with_users,
-      tokens: settings.api_tokens,
+      userLimit: settings.user_limit,
+      engineName: info.name,
+      urlOf,
+      tokens,
+      rateLimit: createRateLimit(systemClock, settings.api_rate_limit),
       origins: settings.api_origins,
       hosts: settings.api_hosts,
       log,

@@ -142,6 +142,12 @@ export const settings = {
     [],
     'secrets, one of which a caller of the API must send as `Authorization: Bearer`; none: anybody may call',
   ),
+  api_rate_limit: setting(
+    integer(0, 1_000_000),
+    '6000',
+    6000,
+    'calls of the API that each token may make in a minute; 0: no limit',
+  ),
   api_open: setting(
     boolean,
     'false',

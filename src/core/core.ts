@@ -131,8 +131,12 @@ export function createCore(options: CoreOptions): Core {
         lifetimes.used(id);
         return container;
       },
-      label(id, changes) {
-        const labels = mergedLabels(known(id), changes);
+      change(id, { expiresAtMs, labels: wanted }) {
+        const container = known(id);
+        const labels = wanted && mergedLabels(container, options.images.get(container.imageKey), wanted);
+        // The deadline first, since it may be refused.
+        if (expiresAtMs !== undefined) lifetimes.extend(id, expiresAtMs);
+        if (!labels) return known(id);
         ledger.label(id, labels);
         return registry.amend(id, { labels });
       },

@@ -18,7 +18,7 @@ export function checkWishes(entry: ImageEntry, wishes: Wishes): void {
   const asked = { environment, lifetime: lifetimeMs, labels };
   for (const [word, value] of Object.entries(asked)) {
     if (value === undefined || entry.allow.some((allowed) => allowed === word)) continue;
-    throw notAllowed(`this image entry does not leave ${word} to callers; its word "allow" could`);
+    throw notLeftToCallers(word);
   }
   const mostMs = entry.lifecycle.maxLifetimeMs;
   if (lifetimeMs !== undefined && lifetimeMs > mostMs) {
@@ -33,10 +33,15 @@ export function checkWishes(entry: ImageEntry, wishes: Wishes): void {
 export const maxLabels = 64;
 
 /**
- * The container's labels after the changes, of which null takes one away. Throws SpawnerError `field_invalid` for
- * too many.
+ * The container's labels after the changes, of which null takes one away. Throws SpawnerError `not_allowed` where
+ * its entry, or none that there is any more, leaves labels to callers, and `field_invalid` for too many.
  */
-export function mergedLabels(container: Container, changes: Readonly<Record<string, string | null>>): Labels {
+export function mergedLabels(
+  container: Container,
+  entry: ImageEntry | undefined,
+  changes: Readonly<Record<string, string | null>>,
+): Labels {
+  if (!entry?.allow.includes('labels')) throw notLeftToCallers('labels');
   const merged = Object.entries({ ...container.labels, ...changes });
   const labels = merged.filter((entry): entry is [string, string] => entry[1] !== null);
   if (labels.length > maxLabels) {
@@ -57,6 +62,10 @@ export function fingerprintOf(imageKey: string, user: string | null, wishes: Wis
 
 function sorted(map: Readonly<Record<string, string>> | undefined): [string, string][] | null {
   return map === undefined ? null : Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function notLeftToCallers(word: string): SpawnerError {
+  return notAllowed(`this image entry does not leave ${word} to callers; its word "allow" could`);
 }
 
 function notAllowed(message: string): SpawnerError {

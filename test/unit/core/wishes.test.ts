@@ -49,7 +49,7 @@ describe('what callers decide about a container', () => {
   test('labels survive a restart, and change by name', async () => {
     await using h = await startCore({ images: images() });
     const { id } = await spawn(h.core, { labels: { a: '1', b: '2' } });
-    h.core.commands.label(id, { b: null, c: '3' });
+    h.core.commands.change(id, { labels: { b: null, c: '3' } });
     const again = await h.restart();
     expect(again.core.commands.get(id)?.labels).toEqual({ a: '1', c: '3' });
     expect(again.ledger.events(0, 100).map((e) => e.kind)).toContain('labelled');
@@ -60,8 +60,22 @@ describe('what callers decide about a container', () => {
     await using h = await startCore({ images: images() });
     const labels = Object.fromEntries(Array.from({ length: 64 }, (_, n) => [`l${n}`, '']));
     const { id } = await spawn(h.core, { labels });
-    expect(() => h.core.commands.label(id, { one: 'more' })).toThrow('at most 64 labels');
-    expect(h.core.commands.label(id, { l0: null, one: 'more' }).labels).toHaveProperty('one');
+    expect(() => h.core.commands.change(id, { labels: { one: 'more' } })).toThrow('at most 64 labels');
+    expect(h.core.commands.change(id, { labels: { l0: null, one: 'more' } }).labels).toHaveProperty('one');
+  });
+
+  test('a change that is refused in part changes nothing', async () => {
+    await using h = await startCore({ images: images() });
+    const { id, expiresAtMs } = await spawn(h.core, { labels: { a: '1' } });
+    const far = expiresAtMs + 1e9;
+    expect(() => h.core.commands.change(id, { expiresAtMs: far, labels: { a: '2' } })).toThrow('latest deadline');
+    expect(h.core.commands.get(id)).toMatchObject({ expiresAtMs, labels: { a: '1' } });
+  });
+
+  test('labels are not changed where the entry does not leave them to callers', async () => {
+    await using h = await startCore({ images: images({ allow: [] }) });
+    const { id } = await spawn(h.core, {});
+    expect(() => h.core.commands.change(id, { labels: { a: '1' } })).toThrow('does not leave labels');
   });
 
   test('a warm container is given with lifetime and labels, but not where variables are wanted', async () => {
