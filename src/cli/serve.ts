@@ -6,6 +6,7 @@ import { settingsHelp } from '../config/reference.ts';
 import { RecoveryError } from '../core/recovery.ts';
 import { LedgerError } from '../ledger/errors.ts';
 import { type Address, type Service, StartError, startService } from '../main.ts';
+import { version } from './version.ts';
 
 /** `docker-spawner serve`: runs the service until SIGTERM or SIGINT. */
 export function serveCommand(): Command {
@@ -27,7 +28,7 @@ async function serve(file: string | null, adopt: boolean): Promise<number> {
   try {
     const configuration = loadConfiguration({ file, cwd: process.cwd(), env: process.env });
     log = createLog(configuration.settings.log_level);
-    service = await startService(configuration, { adopt, env: process.env, log });
+    service = await startService(configuration, { adopt, version: version(), env: process.env, log });
   } catch (error) {
     if (!isForOperator(error)) throw error;
     process.stderr.write(`${error.message}\n`);

@@ -110,6 +110,7 @@ function adoptOne(parts: Parts, container: EngineContainer, options: RecoveryOpt
     spec: fill(entry.spec, values),
     ready: entry.ready,
     lifecycle: entry.lifecycle,
+    labels: {},
   };
   parts.ledger.add(specification, { acknowledged: true, warm: false, idempotency: null });
   parts.ledger.becomeReady(birth.id, birth.createdAtMs);

@@ -46,6 +46,7 @@ describe('where the configuration comes from', () => {
       tls_certificates: [],
       http_redirect: false,
       trusted_proxies: [],
+      webhooks: [],
       proxy_protocol_from: [],
       access_log: null,
       public_url: null,
