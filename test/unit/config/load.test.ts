@@ -53,6 +53,7 @@ describe('where the configuration comes from', () => {
       api_hosts: [],
       api_origins: [],
       api_tokens: [],
+      api_rate_limit: 6000,
       api_open: false,
       log_level: 'info',
     });
