@@ -11,7 +11,7 @@ import { say } from './say.mjs';
 import { count } from './test-count.mjs';
 
 /** Programs that tests start, and the Debian packages that have them. */
-const neededPrograms = { chromium: 'chromium' };
+const neededPrograms = { chromium: 'chromium', promtool: 'prometheus' };
 
 const failedChecks = [];
 let report = null;

@@ -1,4 +1,5 @@
 import { createApi } from './api/server.ts';
+import type { StaticRoute } from './api/static-routes.ts';
 import type { Configuration } from './config/load.ts';
 import { proxyLimitsOf } from './config/proxy-settings.ts';
 import { publicUrlOf, redirectPortOf, type Settings } from './config/settings.ts';
@@ -8,11 +9,16 @@ import { type Engine, EngineError } from './core/engine.ts';
 import { deadline, engineDeadlinesMs } from './core/engine-calls.ts';
 import { SpawnerError } from './core/errors.ts';
 import type { Log } from './core/log.ts';
+import { createRateLimit } from './core/rate-limit.ts';
+import { createTokens } from './core/tokens.ts';
+import { tracedLog } from './core/trace.ts';
 import { createDockerEngine, type DockerEngineOptions } from './engine/docker.ts';
 import { openLedger } from './ledger/sqlite.ts';
+import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import { type AccessLogSink, accessLogFile, createProxy } from './proxy/proxy.ts';
 import { type Waist, WakeError } from './proxy/waist.ts';
 import { createLoopbackReach } from './reach/loopback.ts';
+import { createWebhooks } from './webhooks/webhooks.ts';
 
 export interface Address {
   readonly host: string;
@@ -38,9 +44,14 @@ export class StartError extends Error {
  */
 export async function startService(
   { settings, images }: Configuration,
-  options: { readonly adopt: boolean; readonly env: NodeJS.ProcessEnv; readonly log: Log },
+  options: {
+    readonly adopt: boolean;
+    readonly version: string;
+    readonly env: NodeJS.ProcessEnv;
+    readonly log: Log;
+  },
 ): Promise<Service> {
-  const { log } = options;
+  const log = tracedLog(options.log);
   const ending = new AbortController();
   const closers: (() => Promise<void> | void)[] = [];
   const close = async () => {
@@ -51,21 +62,30 @@ export async function startService(
   try {
     const ledger = openLedger(settings.data_dir);
     closers.push(() => ledger.close());
-    const engine = dockerEngine({
+    const metrics = createMetrics({
+      version: options.version,
+      images: () => images,
+      clock: systemClock,
+      log,
+    });
+    closers.push(() => metrics.close());
+    const docker = dockerEngine({
       owner: { instance: settings.instance, identity: () => ledger.identity },
       containerPrefix: settings.container_prefix,
       env: options.env,
       log,
     });
+    const engine = metrics.measured(docker);
     const info = await engine.check(deadline(systemClock, engineDeadlinesMs.check, ending.signal));
     log.info({ engine: info.name, version: info.version }, 'the engine answers');
 
     // The ports are part of the containers' URLs, and they may be any free ones.
     const ports = { proxy: settings.proxy_listen.port, tls: settings.tls_listen?.port ?? null };
+    const urlOf = (id: string) => publicUrlOf(settings, ports.proxy, ports.tls).replace('{id}', id);
     const core = createCore({
       images,
       ...coreSettings(settings),
-      urlOf: (id) => publicUrlOf(settings, ports.proxy, ports.tls).replace('{id}', id),
+      urlOf,
       adopt: options.adopt,
       engine,
       ledger,
@@ -78,9 +98,25 @@ export async function startService(
       clock: systemClock,
       log,
     });
-    const proxy = createProxy({ waist: waistOf(core, settings.domain), log, ...proxySettings(settings) });
+    const proxy = createProxy({
+      waist: waistOf(core, metrics, settings.domain),
+      log,
+      ...proxySettings(settings),
+    });
     closers.push(() => core.close());
     closers.push(() => proxy.drain(drainMs));
+
+    const webhooks = createWebhooks({
+      targets: settings.webhooks,
+      instance: settings.instance,
+      urlOf,
+      events: core.events,
+      ledger: ledger.webhooks,
+      clock: systemClock,
+      log,
+    });
+    closers.push(() => webhooks.close());
+    metrics.follow({ events: core.events, overview: core.overview, proxy, webhooks });
 
     await core.start();
     const { tls_listen: tlsListen } = settings;
@@ -93,10 +129,23 @@ export async function startService(
       proxy.listen(where, redirectToHttpsPort === null ? {} : { redirectToHttpsPort }),
     );
     ports.proxy = proxyAddress.port;
+    const tokens = createTokens({
+      ledger: ledger.tokens,
+      administrators: settings.api_tokens,
+      clock: systemClock,
+      log,
+    });
+    closers.push(() => tokens.close());
     const api = createApi({
       commands: core.commands,
+      views: core.views,
+      extraRoutes: [metricsRoute(metrics)],
       withUsers: settings.with_users,
-      tokens: settings.api_tokens,
+      userLimit: settings.user_limit,
+      engineName: info.name,
+      urlOf,
+      tokens,
+      rateLimit: createRateLimit(systemClock, settings.api_rate_limit),
       origins: settings.api_origins,
       hosts: settings.api_hosts,
       log,
@@ -153,11 +202,23 @@ function proxySettings(settings: Settings) {
   };
 }
 
+/** For Prometheus; behind the same guards as the rest of the API. */
+function metricsRoute(metrics: Metrics): StaticRoute {
+  return {
+    path: '/metrics',
+    access: { scope: 'read', ofAll: true },
+    answer: async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
+  };
+}
+
 /** The core as the proxy sees it. */
-function waistOf(core: Core, domain: string): Waist {
+function waistOf(core: Core, metrics: Metrics, domain: string): Waist {
   return {
     routes: core.routes,
-    noteActivity: core.noteActivity,
+    noteActivity(id, delta) {
+      metrics.noteActivity(delta);
+      core.noteActivity(id, delta);
+    },
     async wake(id) {
       try {
         await core.commands.wake(id);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { answerAsks } from '../proxy/programs.ts';
 
 /** What the client says on a WebSocket to have the container end it. */
 export const askForEnd = 'please end';
@@ -9,8 +10,18 @@ export const askForReset = 'please reset';
 
 const block = Buffer.alloc(64 * 1024, 'x');
 
-/** A container for the soak: answers in every framing, by path, and echoes on WebSockets. */
-export async function startContainer(): Promise<{ port: number; close(): void }> {
+export type ContainerAsk = { readonly do: 'port' };
+
+if (process.argv[1] === import.meta.filename) {
+  const port = serve();
+  answerAsks<ContainerAsk>(() => port);
+}
+
+/**
+ * A container for the soak, in a process of its own: answers in every framing, by path, and echoes on WebSockets.
+ * Gives its port.
+ */
+async function serve(): Promise<number> {
   const server = createServer({ keepAliveTimeout: 30_000 }, (request, response) => {
     response.on('error', () => {});
     void answer(request, response);
@@ -33,13 +44,7 @@ export async function startContainer(): Promise<{ port: number; close(): void }>
   });
   server.listen(0, '127.0.0.1', 1024);
   await once(server, 'listening');
-  return {
-    port: (server.address() as AddressInfo).port,
-    close() {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
+  return (server.address() as AddressInfo).port;
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

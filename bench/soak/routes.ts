@@ -2,11 +2,11 @@ import type { Helper } from '../proxy/programs.ts';
 import type { ProxyAsk } from '../proxy-process.ts';
 import { within } from './within.ts';
 
-/** A route of the soak. `dropped` is set before it is taken away: from then on its requests may fail. */
+/** A route of the soak. `mayFail` is set before its container is quiesced or taken away, which ends requests. */
 export interface SoakRoute {
   readonly host: string;
   readonly id: string;
-  dropped: boolean;
+  mayFail: boolean;
 }
 
 const livingCount = 20;
@@ -48,22 +48,23 @@ export class SoakRoutes {
     await Promise.all(coming.map((route) => this.#drop(route)));
   }
 
-  closeTunnels(route: SoakRoute): Promise<void> {
-    return within(
-      this.#proxy.ask({ do: 'quiesce', id: route.id }),
-      `the tunnels of ${route.id} to close`,
-    );
+  /** As before a sleep. For those that come and go only: it ends requests too, and those that stay must not fail. */
+  async quiesce(route: SoakRoute): Promise<boolean> {
+    if (this.#living.includes(route)) return false;
+    route.mayFail = true;
+    await within(this.#proxy.ask({ do: 'quiesce', id: route.id }), `${route.id} to be quiet`);
+    return true;
   }
 
   async #add(list: SoakRoute[], host: string): Promise<void> {
-    const route = { host, id: host, dropped: false };
+    const route = { host, id: host, mayFail: false };
     const port = this.#ports[this.added++ % this.#ports.length]!;
     await this.#proxy.ask({ do: 'add', routes: [{ host, id: host, port }] });
     list.push(route);
   }
 
   async #drop(route: SoakRoute): Promise<void> {
-    route.dropped = true;
+    route.mayFail = true;
     await within(
       this.#proxy.ask({ do: 'drop', host: route.host, id: route.id }),
       `the release of ${route.id}`,

@@ -31,7 +31,10 @@ async function startWith(live: number): Promise<Service> {
   const listed = Array.from({ length: live }, (_, i) => {
     const birth = birthOf(i);
     const { spec, ready, lifecycle } = entry('web');
-    ledger.add({ ...birth, spec, ready, lifecycle }, { acknowledged: false, warm: false, idempotency: null });
+    ledger.add(
+      { ...birth, spec, ready, lifecycle, labels: {} },
+      { acknowledged: false, warm: false, idempotency: null },
+    );
     ledger.becomeReady(birth.id, birth.createdAtMs);
     const Names = [`/spawned__${birth.id}`];
     return {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
-import { type ErrorCode, SpawnerError } from '../core/errors.ts';
+import { type ErrorCode, ledgerFailed, SpawnerError } from '../core/errors.ts';
 
 /** The fields of every answer: nothing here is to be kept, guessed at, or embedded in a page of a container. */
 export const commonHeaders = {
@@ -13,15 +13,20 @@ export const commonHeaders = {
 
 /** Sends a text as one line, without a line break at its end. */
 export function sendText(reply: FastifyReply, status: number, text: string): void {
-  const line = oneLine(text);
-  reply.code(status).type('text/plain; charset=utf-8');
+  sendBody(reply, status, 'text/plain; charset=utf-8', oneLine(text));
+}
+
+/** Sends a short text, in such a way that it is read where it comes before the end of the request, too. */
+export function sendBody(reply: FastifyReply, status: number, contentType: string, text: string): void {
+  // As it is: Fastify would add a charset, which JSON types do not have (RFC 8259, section 11).
+  reply.code(status).header('content-type', contentType);
   const request = reply.request.raw;
   if (!mayHaveMoreBody(request) || request.method === 'HEAD') {
-    reply.send(line);
+    reply.send(text);
     return;
   }
-  reply.header('connection', 'close').header('content-length', Buffer.byteLength(line));
-  reply.send(Readable.from(lineThenLinger(line, request)));
+  reply.header('connection', 'close').header('content-length', Buffer.byteLength(text));
+  reply.send(Readable.from(textThenLinger(text, request)));
 }
 
 /** The plain text answer of section 3 for an error. */
@@ -36,6 +41,7 @@ export function sendError(reply: FastifyReply, error: SpawnerError): void {
  */
 export function asSpawnerError(thrown: unknown, request: IncomingMessage): SpawnerError | null {
   if (thrown instanceof SpawnerError) return thrown;
+  if (thrown instanceof Error && thrown.name === 'LedgerError') return ledgerFailed(thrown);
   const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
   // With the whole request here, a broken connection was somebody else's.
   if (code === 'ECONNRESET' && request.complete) return null;
@@ -72,8 +78,8 @@ const lingerBytes = 8 * 1024 * 1024;
  * yet read (RFC 9112, section 9.6). So the answer goes out, and the end is held back until the client has
  * finished or gone, for a bounded time and amount.
  */
-async function* lineThenLinger(line: string, request: IncomingMessage): AsyncGenerator<string> {
-  yield line;
+async function* textThenLinger(text: string, request: IncomingMessage): AsyncGenerator<string> {
+  yield text;
   await new Promise<void>((resolve) => {
     let leftBytes = lingerBytes;
     const timer = setTimeout(resolve, lingerMs);

@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { SpawnerError } from '../core/errors.ts';
 
 /**
@@ -77,29 +76,6 @@ export function checkOrigin(facts: OriginFacts, apiOrigins: readonly string[]): 
   if (secFetchSite !== undefined && secFetchSite !== 'none' && secFetchSite !== 'same-origin')
     return foreign();
   return { allowed: true, corsOrigin: null };
-}
-
-/** What is kept of a configured token: enough to compare, and of one length, so that comparing tells nothing. */
-export function digestToken(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
-}
-
-/**
- * Whether an Authorization field holds one of the tokens (RFC 6750, section 2.1); with no tokens every call is
- * fine. The time taken depends neither on which token matches nor on how much of one does.
- */
-export function checkToken(
-  authorization: string | undefined,
-  digests: readonly Buffer[],
-): 'ok' | 'missing' | 'wrong' {
-  if (digests.length === 0) return 'ok';
-  const token = /^bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
-  if (token === undefined) return 'missing';
-  // Node gives header bytes one by one (latin1); a token outside ASCII was configured as UTF-8.
-  const given = createHash('sha256').update(Buffer.from(token, 'latin1')).digest();
-  let matches = 0;
-  for (const digest of digests) matches += timingSafeEqual(digest, given) ? 1 : 0;
-  return matches > 0 ? 'ok' : 'wrong';
 }
 
 interface Host {

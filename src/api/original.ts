@@ -1,5 +1,7 @@
 import type { Commands } from '../core/commands.ts';
 import { SpawnerError } from '../core/errors.ts';
+import { type Caller, mayTouch, type Scope } from '../core/tokens.ts';
+import { checkIdempotencyKey, checkImageKey, checkUser } from './fields.ts';
 import { type Form, mergeForms, readForm, readQuery, textField } from './form.ts';
 
 /** A call as its route sees it: the guards have let it pass, and its body is read. */
@@ -11,14 +13,18 @@ export interface Call {
   readonly contentEncoding: string | undefined;
   readonly body: Buffer | undefined;
   readonly idempotencyKey: string | string[] | undefined;
+  /** Who calls; whoever it is was let in. */
+  readonly caller: Caller;
 }
 
 /** What the three calls ask of the core. */
-export type OriginalCommands = Pick<Commands, 'spawn' | 'stop' | 'newestOf'>;
+export type OriginalCommands = Pick<Commands, 'spawn' | 'stop' | 'get' | 'newestOf'>;
 
 export interface TextRoute {
   readonly path: string;
   readonly methods: readonly ('GET' | 'POST')[];
+  /** What a token must allow. */
+  readonly scope: Scope;
   /** Resolves to the text of the 200 answer. Throws SpawnerError. */
   readonly answer: (call: Call) => Promise<string>;
 }
@@ -33,20 +39,32 @@ export function originalRoutes(options: {
     {
       path: '/spawn',
       methods: ['POST'],
+      scope: 'spawn',
       answer: async (call) => {
         const form = readForm(call);
-        const imageKey = readImageKey(form);
+        const imageKey = checkImageKey('container_id', textField(form, 'container_id'));
         const user = withUsers ? readUser(form) : null;
-        const idempotencyKey = readIdempotencyKey(call.idempotencyKey);
-        const container = await commands.spawn({ imageKey, user, ...idempotencyKey });
+        if (withUsers && !mayTouch(call.caller, user)) {
+          throw new SpawnerError('forbidden', 'The token is bound to other users');
+        }
+        const idempotencyKey = checkIdempotencyKey(call.idempotencyKey);
+        const container = await commands.spawn({
+          imageKey,
+          user,
+          ...(idempotencyKey !== null && { idempotencyKey }),
+        });
         return container.id;
       },
     },
     {
       path: '/stop',
       methods: ['POST'],
+      scope: 'spawn',
       answer: async (call) => {
         const id = readId(readForm(call));
+        const container = commands.get(id);
+        // Another user's is as unknown as one that never was.
+        if (container && !mayTouch(call.caller, container.user)) throw unknownContainer();
         await commands.stop(id);
         return `Container ${id} is stopped`;
       },
@@ -54,11 +72,12 @@ export function originalRoutes(options: {
     {
       path: '/get_container_hex',
       methods: ['GET', 'POST'],
+      scope: 'read',
       answer: async (call) => {
         if (!withUsers) throw new SpawnerError('users_off', 'Containers are not coupled to users here');
         const query = readQuery(call.target);
         const user = readUser(call.method === 'POST' ? mergeForms(query, readForm(call)) : query);
-        const container = commands.newestOf(user);
+        const container = mayTouch(call.caller, user) ? commands.newestOf(user) : undefined;
         if (!container) throw new SpawnerError('no_container', 'The user has no container');
         return `${container.id}:${container.imageKey}`;
       },
@@ -66,47 +85,12 @@ export function originalRoutes(options: {
   ];
 }
 
-const maxImageKeyLength = 128;
-const maxUserBytes = 256;
-
-/** C0, DEL and C1: they have no place in a name, and would forge lines in logs and terminals. */
-const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
-
-function readImageKey(form: Form): string {
-  const imageKey = textField(form, 'container_id');
-  if ([...imageKey].length > maxImageKeyLength) {
-    throw new SpawnerError('field_invalid', `container_id is longer than ${maxImageKeyLength} characters`);
-  }
-  return withoutControls('container_id', imageKey);
-}
-
-/** Beyond the original: the same key gives the same container, for a day. */
-function readIdempotencyKey(key: string | string[] | undefined): { idempotencyKey?: string } {
-  if (key === undefined) return {};
-  // Node joins repeated fields of this name with a comma; a key has none, so that one is not taken for two.
-  if (typeof key !== 'string' || !/^[!-+\--~]{1,255}$/.test(key)) {
-    throw new SpawnerError(
-      'field_invalid',
-      'Idempotency-Key must be 1 to 255 printable ASCII characters, no comma or space',
-    );
-  }
-  return { idempotencyKey: key };
-}
-
-/** No normalising and no folding of case: ids that differ in a byte are different users. */
 function readUser(form: Form): string {
-  const user = textField(form, 'user_id');
-  if (Buffer.byteLength(user) > maxUserBytes) {
-    throw new SpawnerError('field_invalid', `user_id is longer than ${maxUserBytes} bytes`);
-  }
-  return withoutControls('user_id', user);
+  return checkUser('user_id', textField(form, 'user_id'));
 }
 
-function withoutControls(name: string, text: string): string {
-  if (controlCharacter.test(text)) {
-    throw new SpawnerError('field_invalid', `${name} holds a control character`);
-  }
-  return text;
+function unknownContainer(): SpawnerError {
+  return new SpawnerError('unknown_container', 'there is no container with this id');
 }
 
 /** Upper case passes here and is unknown to the core: ids are lower case, and equal to the letter or not. */

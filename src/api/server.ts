@@ -1,20 +1,34 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import { SpawnerError } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
+import type { RateLimit } from '../core/rate-limit.ts';
+import type { Caller } from '../core/tokens.ts';
+import { traced } from '../core/trace.ts';
+import { admitCaller } from './access.ts';
+import { openApiRoute, tableOfAll } from './all-routes.ts';
 import { asSpawnerError, commonHeaders, sendError, sendText } from './answers.ts';
 import { answerBrokenRequests } from './broken-requests.ts';
+import { allowOrigin, isPreflight, sendPreflight } from './cors.ts';
+import { docsRoutes } from './docs-page.ts';
 import { bodyLimitBytes } from './form.ts';
-import { checkHost, checkOrigin, checkToken, digestToken } from './guards.ts';
+import { checkHost, checkOrigin } from './guards.ts';
 import { type OriginalCommands, originalRoutes } from './original.ts';
+import { sendProblem } from './problems.ts';
+import { createRequestLog, pathOf, targetOf } from './request-log.ts';
+import { routerPath } from './routes.ts';
+import type { StaticRoute } from './static-routes.ts';
+import type { V1Parts } from './v1/operation.ts';
+import { operations } from './v1/operations.ts';
+import { registerOperations } from './v1/router.ts';
 
-export interface ApiOptions {
-  readonly commands: OriginalCommands;
-  readonly withUsers: boolean;
-  /** `api_tokens`; with none, calls need no token. */
-  readonly tokens: readonly string[];
+export interface ApiOptions extends Omit<V1Parts, 'commands' | 'heartbeatMs'> {
+  readonly commands: OriginalCommands & V1Parts['commands'];
+  /** How often a token may call. */
+  readonly rateLimit: RateLimit;
+  /** What others answer on this listener, behind the same guards, for example figures. */
+  readonly extraRoutes?: readonly StaticRoute[];
   /** `api_origins`: origins whose pages may call the API. */
   readonly origins: readonly string[];
   /** `api_hosts`: host names to answer for beside the listener's own address. */
@@ -31,6 +45,8 @@ export interface ApiLimits {
   readonly keepAliveTimeoutMs: number;
   readonly headBytes: number;
   readonly connections: number;
+  /** How often a stream of events says that it is still there. */
+  readonly heartbeatMs: number;
 }
 
 export interface Api {
@@ -47,10 +63,12 @@ export interface Api {
 export function createApi(options: ApiOptions): Api {
   const { log } = options;
   const limits: ApiLimits = { ...defaultLimits, ...options.limits };
-  const tokenDigests = options.tokens.map(digestToken);
-  const routes = originalRoutes(options);
-  const allowedMethods = new Map(routes.map((route) => [route.path, route.methods.join(', ')]));
-  const errorCodes = new WeakMap<IncomingMessage, string>();
+  const originals = originalRoutes(options);
+  const statics = [openApiRoute(), ...docsRoutes(), ...(options.extraRoutes ?? [])];
+  const routes = tableOfAll(originals, statics);
+  const requestLog = createRequestLog(log);
+  const callers = new WeakMap<FastifyRequest, Caller>();
+  const ending = new AbortController();
   const brokenRequests = answerBrokenRequests();
   let listenHost: string | null = null;
   let closing = false;
@@ -69,6 +87,7 @@ export function createApi(options: ApiOptions): Api {
     },
     exposeHeadRoutes: false,
     return503OnClosing: false,
+    routerOptions: { maxParamLength: maxSegmentLength },
     genReqId: () => randomBytes(6).toString('hex'),
     // Targets that the router cannot decode reach neither hooks nor routes; they get the same guards.
     frameworkErrors: (_error, request, reply) => {
@@ -89,33 +108,47 @@ export function createApi(options: ApiOptions): Api {
 
   server.addHook('onRequest', async (request, reply) => {
     beginRequest(request, reply);
-    if (await admit(request, reply)) return reply;
-    checkRoute(request, reply);
-    return undefined;
+    return (await admit(request, reply)) ? reply : undefined;
   });
   server.addHook('onSend', async (_request, reply) => {
     if (closing) reply.header('connection', 'close');
   });
   server.setErrorHandler(fail);
   server.setNotFoundHandler((request, reply) => fail(notFound(), request, reply));
-  for (const route of routes) {
+  for (const route of originals) {
     server.route({
       method: [...route.methods],
       url: route.path,
       handler: async (request, reply) => {
-        const text = await route.answer({
+        const call = {
           method: request.method,
           target: targetOf(request),
           contentType: request.headers['content-type'],
           contentEncoding: request.headers['content-encoding'],
           idempotencyKey: request.headers['idempotency-key'],
           body: request.body as Buffer | undefined,
-        });
-        sendText(reply, 200, text);
+          caller: callers.get(request)!,
+        };
+        sendText(reply, 200, await traced(request.id, () => route.answer(call)));
         return reply;
       },
     });
   }
+
+  for (const { path, answer } of statics) {
+    server.get(path, async (_request, reply) => {
+      const { contentType, body, headers = {} } = await answer();
+      return reply.headers(headers).header('content-type', contentType).send(body);
+    });
+  }
+  server.register(async (scope) =>
+    registerOperations(scope, {
+      operations,
+      parts: { ...options, heartbeatMs: limits.heartbeatMs },
+      callerOf: (request) => callers.get(request)!,
+      closing: ending.signal,
+    }),
+  );
 
   return { listen, close };
 
@@ -134,6 +167,7 @@ export function createApi(options: ApiOptions): Api {
 
   async function close(graceMs: number): Promise<void> {
     closing = true;
+    ending.abort();
     const timer = setTimeout(() => server.server.closeAllConnections(), graceMs);
     try {
       await server.close();
@@ -142,24 +176,9 @@ export function createApi(options: ApiOptions): Api {
     }
   }
 
-  /** One line for each request, written when its answer has gone out or its client has gone away. */
   function beginRequest(request: FastifyRequest, reply: FastifyReply): void {
-    reply.headers(commonHeaders);
-    const startedMs = performance.now();
-    reply.raw.once('close', () => {
-      const code = errorCodes.get(request.raw);
-      const fields = {
-        requestId: request.id,
-        method: request.method,
-        path: pathOf(request).slice(0, loggedPathLength),
-        status: reply.raw.headersSent ? reply.raw.statusCode : null,
-        ms: Math.round(performance.now() - startedMs),
-        ...(code === undefined ? {} : { code }),
-        ...(reply.raw.writableFinished ? {} : { clientLeft: true }),
-      };
-      if (reply.raw.statusCode >= 500) log.warn(fields, 'request');
-      else log.info(fields, 'request');
-    });
+    reply.headers(commonHeaders).header('x-request-id', request.id);
+    requestLog.begin(request, reply);
   }
 
   /** Host, origin, token, in this order; true where the request was a preflight and is answered. */
@@ -185,33 +204,48 @@ export function createApi(options: ApiOptions): Api {
     );
     if (!decision.allowed) throw decision.error;
     if (decision.corsOrigin !== null) {
-      reply.header('access-control-allow-origin', decision.corsOrigin);
-      reply.header('access-control-expose-headers', 'Retry-After');
+      allowOrigin(reply, decision.corsOrigin);
       // A preflight carries no token (Fetch, CORS-preflight fetch), so it comes before that check.
       if (isPreflight(request)) {
         sendPreflight(reply);
         return true;
       }
     }
-    const token = checkToken(request.headers.authorization, tokenDigests);
-    if (token !== 'ok') throw unauthorized(token, reply);
+    admitToRoute(request, reply);
     return false;
   }
 
-  function checkRoute(request: FastifyRequest, reply: FastifyReply): void {
+  /** What is nowhere needs a token like everything else: without one nobody learns what is there. */
+  function admitToRoute(request: FastifyRequest, reply: FastifyReply): void {
+    const found = routes.find(pathOf(request));
+    const route = found?.methods.get(request.method);
+    const access = route ? route.access : anyAccess;
+    if (access !== null) {
+      const { tokens, rateLimit } = options;
+      callers.set(request, admitCaller(request.headers.authorization, access, { tokens, rateLimit, reply }));
+    }
     if (closing) throw new SpawnerError('shutting_down', 'The service is about to stop; try again later');
-    // To the letter: the router would also find /%73pawn, and what a front refuses by path must stay refused.
-    const allowed = allowedMethods.get(pathOf(request));
-    if (allowed === undefined) throw notFound();
-    if (allowed.split(', ').includes(request.method)) return;
-    reply.header('allow', allowed);
-    throw new SpawnerError('method_not_allowed', `This address takes ${allowed} only`);
+    if (!found) throw notFound();
+    if (route) {
+      // What was let in must be what will be called, should the router ever read a path in another way.
+      if (request.routeOptions.url !== routerPath(route.path)) throw notFound();
+      return;
+    }
+    reply.header('allow', found.allow);
+    throw new SpawnerError('method_not_allowed', `This address takes ${found.allow} only`);
   }
 
   function fail(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const error = asSpawnerError(thrown, request.raw) ?? internal(thrown, request);
-    errorCodes.set(request.raw, error.code);
-    sendError(reply, error);
+    requestLog.note(request, error.code);
+    if (tellsProblems(pathOf(request))) sendProblem(reply, error);
+    else sendError(reply, error);
+  }
+
+  /** By the path alone, since the guards speak before any route does. */
+  function tellsProblems(path: string): boolean {
+    const [route] = routes.find(path)?.methods.values() ?? [];
+    return route ? route.errors === 'problem' : /^\/+v1(\/|$)/.test(path);
   }
 
   /** What went wrong is for the log alone; the caller gets what finds it there. */
@@ -229,43 +263,15 @@ const defaultLimits: ApiLimits = {
   keepAliveTimeoutMs: 75_000,
   headBytes: 16 * 1024,
   connections: 4096,
+  heartbeatMs: 15_000,
 };
-
-const loggedPathLength = 200;
-
-function targetOf(request: FastifyRequest): string {
-  return request.raw.url ?? '';
-}
-
-/** Never the query: it may hold a user id. */
-function pathOf(request: FastifyRequest): string {
-  return targetOf(request).split('?', 1)[0]!;
-}
-
-function isPreflight(request: FastifyRequest): boolean {
-  return request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined;
-}
-
-function sendPreflight(reply: FastifyReply): void {
-  reply.headers({
-    'access-control-allow-methods': 'GET, POST',
-    'access-control-allow-headers': 'Authorization, Content-Type',
-    'access-control-max-age': '600',
-  });
-  reply.code(204).send();
-}
-
-/** RFC 6750, section 3: the error attribute only where a token was given. */
-function unauthorized(token: 'missing' | 'wrong', reply: FastifyReply): SpawnerError {
-  const challenge = 'Bearer realm="docker-spawner"';
-  reply.header('www-authenticate', token === 'wrong' ? `${challenge}, error="invalid_token"` : challenge);
-  const message =
-    token === 'wrong'
-      ? 'The token is not one of api_tokens'
-      : 'A token is needed: send the header "Authorization: Bearer TOKEN" with one of api_tokens';
-  return new SpawnerError('unauthorized', message);
-}
 
 function notFound(): SpawnerError {
   return new SpawnerError('not_found', 'There is nothing at this address');
 }
+
+/** Longer than any user, percent-encoded. */
+const maxSegmentLength = 1024;
+
+/** For what there is no route to say of. */
+const anyAccess = { scope: null } as const;

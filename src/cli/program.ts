@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { serveCommand } from './serve.ts';
+import { version } from './version.ts';
 
 /** The command line; one file a verb. */
 export function createProgram(): Command {
@@ -9,9 +9,4 @@ export function createProgram(): Command {
     .version(version())
     .showHelpAfterError('(add --help for the options)')
     .addCommand(serveCommand());
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

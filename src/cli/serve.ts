@@ -6,6 +6,7 @@ import { settingsHelp } from '../config/reference.ts';
 import { RecoveryError } from '../core/recovery.ts';
 import { LedgerError } from '../ledger/errors.ts';
 import { type Address, type Service, StartError, startService } from '../main.ts';
+import { version } from './version.ts';
 
 /** `docker-spawner serve`: runs the service until SIGTERM or SIGINT. */
 export function serveCommand(): Command {
@@ -22,12 +23,14 @@ export function serveCommand(): Command {
 
 async function serve(file: string | null, adopt: boolean): Promise<number> {
   const stopped = untilSignal();
+  // Whoever reads it may go away (`| head -1`); a write tells its caller, and the containers' visitors go on.
+  process.stdout.on('error', () => {});
   let service: Service;
   let log = pino(pino.destination({ fd: 2, sync: true }));
   try {
     const configuration = loadConfiguration({ file, cwd: process.cwd(), env: process.env });
     log = createLog(configuration.settings.log_level);
-    service = await startService(configuration, { adopt, env: process.env, log });
+    service = await startService(configuration, { adopt, version: version(), env: process.env, log });
   } catch (error) {
     if (!isForOperator(error)) throw error;
     process.stderr.write(`${error.message}\n`);

@@ -1,12 +1,23 @@
 import { isIP } from 'node:net';
-import type { OnClaimSpec, ReadySpec } from '../core/image-entry.ts';
+import { type Allowed, allowedWords, type OnClaimSpec, type ReadySpec } from '../core/image-entry.ts';
 import * as compose from './compose-types.ts';
 import { idleTimeout, onIdle, warnBefore } from './lifecycle-settings.ts';
 import { tmpfs, volume } from './mounts.ts';
 import { logging, onClaim, readiness } from './nested-words.ts';
 import { addedCapability, defaultCapabilities, droppedCapability, securityOption } from './security.ts';
 import { template } from './templates.ts';
-import { boolean, duration, integer, list, scalarType, size, type Type, type TypeOf, text } from './types.ts';
+import {
+  boolean,
+  choice,
+  duration,
+  integer,
+  list,
+  scalarType,
+  size,
+  type Type,
+  type TypeOf,
+  text,
+} from './types.ts';
 
 /** One word of an image entry: its type, what holds where it is left out, and what it means. */
 export interface Word<T> {
@@ -260,6 +271,13 @@ export const entryWords = {
     'nothing is run',
     null,
     'what is run in a warm container when a user gets it, with `values` as JSON on its standard input',
+  ),
+  allow: word<readonly Allowed[]>(
+    'ours',
+    list(choice(...allowedWords)),
+    '[lifetime, labels]',
+    ['lifetime', 'labels'],
+    'what callers of the API may decide: more variables, the lifetime up to `max_lifetime`, labels in answers',
   ),
 } as const;
 

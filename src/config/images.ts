@@ -178,7 +178,14 @@ function toEntry(key: string, values: EntryValues, settings: EntrySettings): Ima
   // comes later (how many are warm, how old they get, what is run at the claim) replaces none.
   const covered = { ...atBirth, filled: filledFrom(atBirth.spec, settings) };
   const configHash = createHash('sha256').update(canonicalJson(covered), 'utf8').digest('hex');
-  return { key, configHash, ...atBirth, max: values.max, warm: warmOf(values, settings) };
+  return {
+    key,
+    configHash,
+    ...atBirth,
+    max: values.max,
+    warm: warmOf(values, settings),
+    allow: values.allow,
+  };
 }
 
 /** The settings that are filled into the containers of this entry, so that they are part of what it says. */

@@ -17,6 +17,7 @@ import {
   type TypeOf,
   text,
 } from './types.ts';
+import { webhookSettings } from './webhook-settings.ts';
 
 /**
  * Every setting, declared once: the validation, `--help` and the reference page are made from here. The key is
@@ -141,6 +142,12 @@ export const settings = {
     [],
     'secrets, one of which a caller of the API must send as `Authorization: Bearer`; none: anybody may call',
   ),
+  api_rate_limit: setting(
+    integer(0, 1_000_000),
+    '6000',
+    6000,
+    'calls of the API that each token may make in a minute; 0: no limit',
+  ),
   api_open: setting(
     boolean,
     'false',
@@ -149,6 +156,7 @@ export const settings = {
   ),
   ...listenerSettings,
   ...proxyLimitSettings,
+  ...webhookSettings,
   log_level: setting<'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'>(
     choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
     'info',

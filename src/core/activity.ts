@@ -12,6 +12,16 @@ export interface ActivityDelta {
   readonly lastByteMonoMs: number;
 }
 
+/** For deltas of which only a part is of interest. */
+export const nothingPassed: Omit<ActivityDelta, 'lastByteMonoMs'> = {
+  requestsOpened: 0,
+  requestsClosed: 0,
+  tunnelsOpened: 0,
+  tunnelsClosed: 0,
+  bytesFromClient: 0,
+  bytesFromContainer: 0,
+};
+
 /** How a container was used, as far as is known: deltas come about once a second. */
 export interface Activity {
   readonly openRequests: number;

@@ -3,6 +3,7 @@ import type { Container, Specification } from './container.ts';
 import type { ImageEntry } from './image-entry.ts';
 import type { Parts } from './parts.ts';
 import { fill, placeholderValues } from './placeholders.ts';
+import type { Wishes } from './wishes.ts';
 
 /**
  * Decides all that is fixed at a container's birth, and reserves its ports: call it only where as many are free,
@@ -13,21 +14,30 @@ export function specify(
   entry: ImageEntry,
   user: string | null,
   hexSize: number,
+  wishes: Wishes = {},
 ): Specification {
   const id = randomBytes(Math.ceil(hexSize / 2))
     .toString('hex')
     .slice(0, hexSize);
   const createdAtMs = Math.floor(parts.clock.wallMs());
-  const facts = { id, imageKey: entry.key, user, createdAtMs, expiresAtMs: createdAtMs + entry.lifetimeMs };
+  const lifetimeMs = wishes.lifetimeMs ?? entry.lifetimeMs;
+  const facts = { id, imageKey: entry.key, user, createdAtMs, expiresAtMs: createdAtMs + lifetimeMs };
   const where = { domain: parts.domain, url: parts.urlOf(id) };
   // Filled first: it may throw, and a reserved port would be lost.
   const spec = fill(entry.spec, placeholderValues(facts, where));
+  const { warnBeforeMs } = entry.lifecycle;
   return {
     ...facts,
-    spec,
+    // Added when the rest is filled: what callers send is data, braces included.
+    spec: { ...spec, environment: { ...spec.environment, ...wishes.environment } },
     configHash: entry.configHash,
     ready: entry.ready,
-    lifecycle: entry.lifecycle,
+    // A warning at birth would tell nobody anything.
+    lifecycle: {
+      ...entry.lifecycle,
+      warnBeforeMs: warnBeforeMs < lifetimeMs ? warnBeforeMs : Math.floor(lifetimeMs / 2),
+    },
+    labels: wishes.labels ?? {},
     ports: entry.ports.map((port) => ({ ...port, hostPort: parts.ports.reserve()! })),
   };
 }

@@ -1,3 +1,5 @@
+import { untraced } from './trace.ts';
+
 /** The two clocks and the timers of the core: a parameter, so that tests can move time. */
 export interface Clock {
   /** Milliseconds since 1970, as people read it. It may jump. */
@@ -25,7 +27,10 @@ export const systemClock: Clock = {
       if (leftMs <= 0) fire();
       else timer = setTimeout(arm, Math.min(Math.max(leftMs, 1), maxTimerMs));
     };
-    timer = setTimeout(arm, Math.min(Math.max(delayMs, 0), maxTimerMs));
+    // One timer serves many: what it fires belongs to no request. Whoever awaits it keeps their own all the same.
+    untraced(() => {
+      timer = setTimeout(arm, Math.min(Math.max(delayMs, 0), maxTimerMs));
+    });
     return () => clearTimeout(timer);
   },
   timeout: (limitMs) => AbortSignal.timeout(limitMs),

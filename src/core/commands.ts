@@ -2,6 +2,13 @@ import type { Container } from './container.ts';
 import type { Given, SpawnRequest } from './spawner.ts';
 import type { QueuePlace } from './start-queue.ts';
 
+export interface ContainerChanges {
+  /** Milliseconds since 1970. */
+  readonly expiresAtMs?: number;
+  /** Labels to set; null takes one away. */
+  readonly labels?: Readonly<Record<string, string | null>>;
+}
+
 /** What interfaces can ask of the core. Every failure is a SpawnerError. */
 export interface Commands {
   /**
@@ -19,6 +26,10 @@ export interface Commands {
   sleep(id: string): Promise<void>;
   /** Moves the deadline to `expiresAtMs`, milliseconds since 1970, within `max_lifetime`. */
   extend(id: string, expiresAtMs: number): Container;
+  /** Counts as a use of the container: its idle time begins anew. */
+  heartbeat(id: string): Container;
+  /** Moves the deadline as `extend` does, and changes labels where the entry allows it: both, or none of it. */
+  change(id: string, changes: ContainerChanges): Container;
   get(id: string): Container | undefined;
   /** All that anybody may know of: warm ones are nobody's business. */
   all(): Iterable<Container>;

@@ -48,7 +48,11 @@ export interface Specification extends Birth {
   readonly spec: ContainerSpec;
   readonly ready: ReadySpec;
   readonly lifecycle: LifecycleSpec;
+  /** What callers noted on it, for themselves: the engine never sees it, where `spec.labels` are. */
+  readonly labels: Labels;
 }
+
+export type Labels = Readonly<Record<string, string>>;
 
 /** One running instance of an image entry, as the registry holds it. Only the registry writes to it. */
 export interface Container extends Specification {

@@ -1,4 +1,4 @@
-import { type ActivityDelta, createActivityBook } from './activity.ts';
+import { type ActivityDelta, createActivityBook, nothingPassed } from './activity.ts';
 import type { Clock } from './clock.ts';
 import type { Commands } from './commands.ts';
 import type { Container } from './container.ts';
@@ -10,6 +10,7 @@ import type { ImageEntry } from './image-entry.ts';
 import type { Ledger } from './ledger.ts';
 import { createLifetimes } from './lifetimes.ts';
 import type { Log } from './log.ts';
+import type { Overview } from './overview.ts';
 import type { Parts } from './parts.ts';
 import { createPortPool } from './ports.ts';
 import type { Reach } from './reach.ts';
@@ -22,8 +23,10 @@ import { createSpawner, type SpawnOptions } from './spawner.ts';
 import { createStartQueue } from './start-queue.ts';
 import { createStarter } from './starter.ts';
 import { createStarts } from './starts.ts';
+import { createViews, type Views } from './views.ts';
 import { createWaker } from './waker.ts';
 import { createWarmPool } from './warm-pool.ts';
+import { mergedLabels } from './wishes.ts';
 
 /** The settings the core decides by, and what it acts through. */
 export interface CoreOptions extends SpawnOptions {
@@ -48,8 +51,10 @@ export interface CoreOptions extends SpawnOptions {
 
 export interface Core {
   readonly commands: Commands;
+  readonly views: Views;
   readonly routes: RouteTable;
   readonly events: EventBus;
+  readonly overview: Overview;
   /** Takes in what passed between a container and its visitors; nothing, for one that is gone. */
   noteActivity(id: string, delta: ActivityDelta): void;
   /** Rebuilds the state; interfaces may open once it has resolved. Rejects with RecoveryError or EngineError. */
@@ -120,6 +125,21 @@ export function createCore(options: CoreOptions): Core {
         await waker.sleep(id, onIdle === 'pause' ? 'pause' : 'stop');
       },
       extend: lifetimes.extend,
+      heartbeat(id) {
+        const container = known(id);
+        activity.note(id, { ...nothingPassed, lastByteMonoMs: clock.monoMs() });
+        lifetimes.used(id);
+        return container;
+      },
+      change(id, { expiresAtMs, labels: wanted }) {
+        const container = known(id);
+        const labels = wanted && mergedLabels(container, options.images.get(container.imageKey), wanted);
+        // The deadline first, since it may be refused.
+        if (expiresAtMs !== undefined) lifetimes.extend(id, expiresAtMs);
+        if (!labels) return known(id);
+        ledger.label(id, labels);
+        return registry.amend(id, { labels });
+      },
       get: (id) => visible(registry.get(id)),
       *all() {
         for (const container of registry.all()) if (!container.warm) yield container;
@@ -127,8 +147,20 @@ export function createCore(options: CoreOptions): Core {
       newestOf: (user) => registry.ofUser(user).findLast((c) => c.phase !== 'stopping'),
       queuePlace: parts.queue.place,
     },
+    views: createViews(parts, lifetimes),
     routes: registry.routes,
     events,
+    overview: {
+      all: registry.all,
+      get: registry.get,
+      get waiting() {
+        return parts.queue.waiting;
+      },
+      get starting() {
+        return parts.queue.running;
+      },
+      maxContainers: options.maxContainers,
+    },
     noteActivity(id, delta) {
       if (!registry.get(id)) return;
       activity.note(id, delta);

@@ -13,6 +13,9 @@ export const engineDeadlinesMs = {
   remove: 30_000,
   wake: 60_000,
   logs: 3000,
+  /** All that a caller asks for, as slow as that one reads. */
+  allLogs: 5 * 60_000,
+  stats: 10_000,
 } as const;
 
 /** A signal that fires after `limitMs`, or with any of the others. */
@@ -38,6 +41,23 @@ export async function whileEngineAnswers<T>(
   );
   return Promise.race([work, watchdog]);
 }
+
+/** The last lines that a container wrote; '' where the engine does not tell them in time. */
+export async function lastLines(
+  { engine, clock, closing }: Pick<Parts, 'engine' | 'clock' | 'closing'>,
+  ref: string,
+  lines: number,
+): Promise<string> {
+  let text = '';
+  const onText = (piece: string) => {
+    text = (text + piece).slice(-lastLinesLength);
+  };
+  const limit = deadline(clock, engineDeadlinesMs.logs, closing);
+  await engine.logs(ref, { tailLines: lines, sinceMs: null, follow: false }, onText, limit).catch(() => {});
+  return text;
+}
+
+const lastLinesLength = 4096;
 
 export function engineUnavailable(cause?: unknown): SpawnerError {
   return new SpawnerError(

@@ -49,13 +49,47 @@ export interface Engine {
   /** Gives a container that was made warm the name that a claimed one has. */
   rename(ref: string, id: string, signal: AbortSignal): Promise<void>;
 
-  /** The last `tailLines` lines of standard output and error, as text; unprintable bytes are replaced. */
-  logs(ref: string, options: { readonly tailLines: number }, signal: AbortSignal): Promise<string>;
+  /**
+   * Calls `onText` with what the container wrote to standard output and error, in pieces that need not end with a
+   * line; unprintable characters are replaced. No piece comes before `onText` has done with the one before.
+   * Resolves at the end of the output, with `follow` when the container has ended.
+   */
+  logs(
+    ref: string,
+    query: LogQuery,
+    onText: (text: string) => Promise<void> | void,
+    signal: AbortSignal,
+  ): Promise<void>;
+
+  /** What the container uses at this moment; of one that is stopped, nothing. */
+  stats(ref: string, signal: AbortSignal): Promise<ContainerStats>;
 }
 
 export interface EngineInfo {
   readonly name: string;
   readonly version: string;
+}
+
+export interface LogQuery {
+  /** The last lines of what is there; null: all. */
+  readonly tailLines: number | null;
+  /** Only what was written later, milliseconds since 1970. */
+  readonly sinceMs: number | null;
+  /** Whether to go on with what is written from now on. */
+  readonly follow: boolean;
+}
+
+export interface ContainerStats {
+  /** Processor time since it was started. */
+  readonly cpuMs: number;
+  /** Without what the kernel only caches for it, and could drop. */
+  readonly memoryBytes: number;
+  /** null: no limit but the machine's. */
+  readonly memoryLimitBytes: number | null;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+  /** Processes and threads. */
+  readonly pids: number;
 }
 
 export interface ExecResult {

@@ -10,6 +10,7 @@ export const eventKinds = {
   claimed: 'a warm container was given to a user',
   expiring: 'its deadline is near; `data` has `expires_at_ms`',
   extended: 'its deadline was moved; `data` has `expires_at_ms`',
+  labelled: 'its labels were changed',
   asleep: 'it was not used, and was stopped or paused; `data` has `mode`',
   waking: 'it is being continued',
   awake: 'it answers again',
@@ -28,6 +29,7 @@ export interface SpawnerEvent {
   readonly imageKey: string;
   readonly user: string | null;
   readonly kind: EventKind;
+  /** `warm` is true as long as the container is kept warm: then the event is nobody's business. */
   readonly data: Readonly<Record<string, unknown>>;
 }
 

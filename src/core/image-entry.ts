@@ -17,7 +17,14 @@ export interface ImageEntry {
   /** The most containers of this entry at once, warm ones included; null: only the other limits hold. */
   readonly max: number | null;
   readonly warm: WarmSpec;
+  /** What whoever asks for a container may decide about it. */
+  readonly allow: readonly Allowed[];
 }
+
+/** What an entry can leave to callers, each declared once. */
+export const allowedWords = ['environment', 'lifetime', 'labels'] as const;
+
+export type Allowed = (typeof allowedWords)[number];
 
 /** What becomes of a container that is not used, or near its end. Fixed at its birth. */
 export interface LifecycleSpec {

@@ -1,5 +1,7 @@
-import type { GoneReason, PortBinding, Specification } from './container.ts';
+import type { GoneReason, Labels, PortBinding, Specification } from './container.ts';
 import type { EventKind, HistoryEntry, SpawnerEvent } from './events.ts';
+import type { TokenLedger } from './tokens.ts';
+import type { WebhookLedger } from './webhooks.ts';
 
 /**
  * What must survive a restart and cannot live in the engine, since labels never change after creation. Calls
@@ -34,6 +36,8 @@ export interface Ledger {
   awake(id: string): void;
   /** Commits a later deadline: `extended`. */
   extend(id: string, expiresAtMs: number): void;
+  /** Commits what callers noted on it, in the place of what they had: `labelled`. */
+  label(id: string, labels: Labels): void;
   /** Commits that the container is on its way out: a restart finishes the removal, never serves it: `stopping`. */
   condemn(id: string, reason: GoneReason): void;
   /** Commits that the engine has confirmed the removal, and writes its history: `gone`. */
@@ -47,16 +51,31 @@ export interface Ledger {
   idempotent(key: string): IdempotentRequest | null;
   /** Events with an id above `afterId`, in order, at most `limit`. */
   events(afterId: number, limit: number): SpawnerEvent[];
+  /** The id of the newest event; 0 where there was none yet. */
+  newestEvent(): number;
   /** Containers that have ended, newest first. */
-  history(filter: {
-    readonly user?: string;
-    readonly beforeMs?: number;
-    readonly limit: number;
-  }): HistoryEntry[];
+  history(filter: HistoryFilter): HistoryEntry[];
+  /** How a container ended; null where that is not known, or not any more. */
+  ended(id: string): HistoryEntry | null;
   /** Drops what is older than it need be. */
   prune(keep: { readonly historyMs: number; readonly events: number }): void;
 
+  /** The tokens of the API. */
+  readonly tokens: TokenLedger;
+
+  /** What waits for webhooks. */
+  readonly webhooks: WebhookLedger;
+
   close(): void;
+}
+
+export interface HistoryFilter {
+  /** Only theirs. */
+  readonly users?: readonly string[];
+  readonly imageKey?: string;
+  /** Only what comes after this one in the order of the list. */
+  readonly after?: { readonly endedAtMs: number; readonly id: string };
+  readonly limit: number;
 }
 
 export interface AddOptions {
@@ -82,6 +101,7 @@ export interface Claim {
   readonly user: string | null;
   readonly createdAtMs: number;
   readonly expiresAtMs: number;
+  readonly labels: Labels;
   readonly idempotency: IdempotencyKey | null;
 }
 

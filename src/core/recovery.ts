@@ -122,6 +122,7 @@ function adoptOne(
     spec: fill(entry.spec, values),
     ready: entry.ready,
     lifecycle: entry.lifecycle,
+    labels: {},
   };
   if (!adopted.has(birth.id)) {
     parts.ledger.add(specification, { acknowledged: true, warm: false, idempotency: null });

@@ -1,6 +1,7 @@
 import {
   type Container,
   type GoneReason,
+  type Labels,
   type Phase,
   type PortBinding,
   transitions,
@@ -30,6 +31,7 @@ export interface ContainerPatch {
   readonly expiresAtMs?: number;
   readonly expiresAtMonoMs?: number;
   readonly usedSinceMonoMs?: number;
+  readonly labels?: Labels;
 }
 
 /**

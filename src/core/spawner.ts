@@ -10,6 +10,7 @@ import type { Remover } from './remover.ts';
 import type { Starter } from './starter.ts';
 import type { Waker } from './waker.ts';
 import type { WarmPool } from './warm-pool.ts';
+import { checkWishes, fingerprintOf, type Wishes } from './wishes.ts';
 
 /** What a spawn is decided by; from the configuration. */
 export interface SpawnOptions {
@@ -24,6 +25,7 @@ export interface SpawnOptions {
 export interface SpawnRequest {
   readonly imageKey: string;
   readonly user: string | null;
+  readonly wishes?: Wishes;
   readonly idempotencyKey?: string;
   /** Whether the caller is told at once, and not when the container is ready. */
   readonly early?: boolean;
@@ -69,12 +71,13 @@ export function createSpawner(
       );
     }
     const user = options.withUsers ? request.user : null;
-    const work = (idempotency: IdempotencyKey | null) =>
-      inTurn(entry, user, request.early ?? false, idempotency);
-    const given = await (request.idempotencyKey === undefined
+    const { wishes = {}, early = false, idempotencyKey: key } = request;
+    checkWishes(entry, wishes);
+    const work = (idempotency: IdempotencyKey | null) => inTurn({ entry, user, wishes, early, idempotency });
+    const given = await (key === undefined
       ? work(null)
-      : once({ key: request.idempotencyKey, fingerprint: JSON.stringify([entry.key, user]) }, work));
-    if (request.early && !isBeingClaimed(given.container.id)) acknowledge(given.container.id);
+      : once({ key, fingerprint: fingerprintOf(entry.key, user, wishes) }, work));
+    if (early && !isBeingClaimed(given.container.id)) acknowledge(given.container.id);
     else await given.ready;
     return { ...given, container: registry.get(given.container.id) ?? given.container };
   }
@@ -147,13 +150,9 @@ export function createSpawner(
     return { container, ready: handled(waker.wake(container.id)) };
   }
 
-  async function inTurn(
-    entry: ImageEntry,
-    user: string | null,
-    early: boolean,
-    idempotency: IdempotencyKey | null,
-  ): Promise<Given> {
-    const work = () => admit(entry, user, early, idempotency);
+  async function inTurn(order: Order): Promise<Given> {
+    const { user } = order;
+    const work = () => admit(order);
     if (user === null || options.onUserLimit !== 'replace') return work();
     // One after the other: two that replace at once would each take away what the other one starts.
     const turn = (replacing.get(user) ?? Promise.resolve()).then(work, work);
@@ -168,29 +167,25 @@ export function createSpawner(
     return turn;
   }
 
-  async function admit(
-    entry: ImageEntry,
-    user: string | null,
-    early: boolean,
-    idempotency: IdempotencyKey | null,
-  ): Promise<Given> {
+  async function admit(order: Order): Promise<Given> {
     for (;;) {
       if (closing.aborted)
         throw new SpawnerError('shutting_down', 'the service is about to stop', { retryAfterS: 5 });
-      const decision = decide(entry, user);
+      const decision = decide(order);
       switch (decision.kind) {
         case 'claim': {
-          const claimed = await pool.claim(decision.container, user, idempotency);
+          const { user, wishes, idempotency } = order;
+          const claimed = await pool.claim(decision.container, user, wishes, idempotency);
           // One that failed is gone; the next one may do, or a cold start.
           if (claimed) return { container: claimed, ready: Promise.resolve(claimed) };
           break;
         }
         case 'admit':
-          return begin(entry, user, early, idempotency);
+          return begin(order);
         case 'refuse':
           throw decision.error;
         case 'reuse':
-          remember(idempotency, decision.container);
+          remember(order.idempotency, decision.container);
           return give(decision.container);
         case 'make-room':
           await remover.remove(decision.container.id, decision.reason).catch((error) => {
@@ -209,11 +204,12 @@ export function createSpawner(
     }
   }
 
-  function decide(entry: ImageEntry, user: string | null): AdmissionDecision {
+  function decide({ entry, user, wishes }: Order): AdmissionDecision {
     return decideAdmission(entry, {
       ofUser: user === null ? [] : registry.ofUser(user),
       ofEntry: registry.countOfImage(entry.key),
-      warmOfEntry: pool.ready(entry.key),
+      // A warm one was born with the entry's environment.
+      warmOfEntry: wishes.environment === undefined ? pool.ready(entry.key) : undefined,
       spareWarm: pool.spare(entry),
       placesTaken: registry.size,
       freePorts: ports.free,
@@ -223,26 +219,30 @@ export function createSpawner(
   }
 
   /** No await between the decision and the reservation (rule 1); committed before the engine is asked (rule 2). */
-  function begin(
-    entry: ImageEntry,
-    user: string | null,
-    early: boolean,
-    idempotency: IdempotencyKey | null,
-  ): Given {
-    const specification = specify(parts, entry, user, options.hexSize);
+  function begin({ entry, user, wishes, early, idempotency }: Order): Given {
+    const specification = specify(parts, entry, user, options.hexSize, wishes);
     try {
       ledger.add(specification, { acknowledged: early, warm: false, idempotency });
     } catch (error) {
       for (const { hostPort } of specification.ports) ports.release(hostPort);
       throw ledgerFailed(error);
     }
-    const expiresAtMonoMs = clock.monoMs() + entry.lifetimeMs;
+    const expiresAtMonoMs = clock.monoMs() + specification.expiresAtMs - specification.createdAtMs;
     registry.add(queued(specification, { acknowledged: early, warm: false, expiresAtMonoMs }));
     const { done } = starter.start(specification.id);
     return { container: registry.get(specification.id)!, ready: done };
   }
 
   return { spawn };
+}
+
+/** A spawn on its way. */
+interface Order {
+  readonly entry: ImageEntry;
+  readonly user: string | null;
+  readonly wishes: Wishes;
+  readonly early: boolean;
+  readonly idempotency: IdempotencyKey | null;
 }
 
 /** A promise that nobody may wait for. */

@@ -9,6 +9,8 @@ export interface StartQueue {
   join(id: string, owner: string | null, options?: { readonly first?: boolean }): Ticket;
   /** Where a waiting start stands; null where it does not wait. */
   place(id: string): QueuePlace | null;
+  /** All that wait, in the order of their turns as it is now. */
+  order(): Iterable<QueuePlace & { readonly id: string }>;
   /** How many starts wait, those that nobody waits for left out. */
   readonly waiting: number;
   readonly running: number;
@@ -116,6 +118,17 @@ export function createStartQueue(clock: Clock, width: number): StartQueue {
     return before + 1;
   }
 
+  /** One start of every owner a round; then those that nobody waits for. */
+  function* inOrder(): Iterable<Waiting> {
+    const lists = [...owners.values()];
+    for (let round = 0; lists.some((list) => round < list.length); round++) {
+      for (const list of lists) if (round < list.length) yield list[round]!;
+    }
+    yield* background;
+  }
+
+  const estimateMs = (at: number) => (usualMs === null ? null : Math.round((usualMs * at) / width));
+
   return {
     join(id, owner, { first = false } = {}) {
       const { promise, resolve } = Promise.withResolvers<Slot>();
@@ -134,7 +147,11 @@ export function createStartQueue(clock: Clock, width: number): StartQueue {
     place(id) {
       const at = position(id);
       if (at === null) return null;
-      return { position: at, estimatedMs: usualMs === null ? null : Math.round((usualMs * at) / width) };
+      return { position: at, estimatedMs: estimateMs(at) };
+    },
+    *order() {
+      let at = 0;
+      for (const { id } of inOrder()) yield { id, position: ++at, estimatedMs: estimateMs(at) };
     },
     get waiting() {
       return waiting;

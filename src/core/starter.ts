@@ -1,7 +1,13 @@
 import { delay } from './clock.ts';
 import type { Container } from './container.ts';
 import { type EngineContainer, EngineError } from './engine.ts';
-import { deadline, engineDeadlinesMs, engineUnavailable, fromEngineError } from './engine-calls.ts';
+import {
+  deadline,
+  engineDeadlinesMs,
+  engineUnavailable,
+  fromEngineError,
+  lastLines,
+} from './engine-calls.ts';
 import { SpawnerError } from './errors.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { OnClaimFailed, runOnClaim } from './on-claim.ts';
@@ -215,8 +221,7 @@ export function createStarter(parts: Parts, remover: Remover, look: (id: string)
   async function lastWords(id: string): Promise<string> {
     const container = registry.get(id);
     if (!container?.ref) return '';
-    const limit = deadline(clock, engineDeadlinesMs.logs, closing);
-    const lines = await engine.logs(container.ref, { tailLines: 5 }, limit).catch(() => '');
+    const lines = await lastLines(parts, container.ref, 5);
     const text = quote(lines, Object.values(container.spec.environment), 500);
     return text === '' ? '; it wrote no log' : `; its last log lines: ${text}`;
   }

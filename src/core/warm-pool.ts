@@ -8,6 +8,7 @@ import { OnClaimFailed, runOnClaim } from './on-claim.ts';
 import type { Parts } from './parts.ts';
 import type { Remover } from './remover.ts';
 import type { Starter } from './starter.ts';
+import type { Wishes } from './wishes.ts';
 
 /** Containers that are started and ready before anybody asks for them. */
 export interface WarmPool {
@@ -23,6 +24,7 @@ export interface WarmPool {
   claim(
     container: Container,
     user: string | null,
+    wishes: Pick<Wishes, 'lifetimeMs' | 'labels'>,
     idempotency: IdempotencyKey | null,
   ): Promise<Container | null>;
   /** Starts what is missing and removes what is too much, soon. */
@@ -60,19 +62,22 @@ export function createWarmPool(
   async function claim(
     container: Container,
     user: string | null,
+    wishes: Pick<Wishes, 'lifetimeMs' | 'labels'>,
     idempotency: IdempotencyKey | null,
   ): Promise<Container | null> {
     const entry = images.get(container.imageKey)!;
     const { id } = container;
     const createdAtMs = Math.floor(clock.wallMs());
-    const expiresAtMs = createdAtMs + entry.lifetimeMs;
+    const { lifetimeMs = entry.lifetimeMs, labels = {} } = wishes;
+    const expiresAtMs = createdAtMs + lifetimeMs;
     // In memory first, with no await since the decision: nobody else can be given it (rule 6).
     registry.amend(id, {
       warm: false,
       user,
       createdAtMs,
       expiresAtMs,
-      expiresAtMonoMs: clock.monoMs() + entry.lifetimeMs,
+      expiresAtMonoMs: clock.monoMs() + lifetimeMs,
+      labels,
       usedSinceMonoMs: clock.monoMs(),
     });
     fill();
@@ -80,7 +85,7 @@ export function createWarmPool(
     const start = starts.begin(id, async (signal, markCreated) => {
       markCreated();
       try {
-        ledger.claim(id, { user, createdAtMs, expiresAtMs, idempotency });
+        ledger.claim(id, { user, createdAtMs, expiresAtMs, labels, idempotency });
         await runOnClaim(parts, registry.get(id)!, entry);
         signal.throwIfAborted();
         ledger.acknowledge(id);

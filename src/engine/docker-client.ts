@@ -39,7 +39,8 @@ export type Headers = IncomingMessage['headers'];
 
 export interface StreamHandlers {
   readonly onOpen?: (headers: Headers) => void;
-  readonly onChunk: (chunk: Buffer) => void;
+  /** Where it gives a promise, the next piece waits for that. */
+  readonly onChunk: (chunk: Buffer) => Promise<void> | void;
 }
 
 /**
@@ -157,7 +158,7 @@ function agentFor({ options }: DockerConnection): Agent {
 /** Ends with the response, an error in the middle of it, or the signal; the connection is closed by the last two. */
 function readBody(
   response: IncomingMessage,
-  onChunk: (chunk: Buffer) => void,
+  onChunk: StreamHandlers['onChunk'],
   signal: AbortSignal,
   place: string,
 ): Promise<void> {
@@ -174,7 +175,10 @@ function readBody(
     const onAbort = () => end(abortError(signal));
     response.on('data', (chunk: Buffer) => {
       try {
-        onChunk(chunk);
+        const done = onChunk(chunk);
+        if (!done) return;
+        response.pause();
+        done.then(() => response.resume(), end);
       } catch (cause) {
         // What is no JSON came over a broken connection; other errors are the reader's own.
         end(cause instanceof SyntaxError ? fromTransport(cause, place) : cause);

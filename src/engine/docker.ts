@@ -24,8 +24,9 @@ import { createBody } from './docker-create-body.ts';
 import { fromTransport, isNetworkMissing, redacted } from './docker-errors.ts';
 import { createLineSplitter, eventFilters, readEvent } from './docker-events.ts';
 import { exec } from './docker-exec.ts';
-import { createLogReader } from './docker-logs.ts';
+import { createLogDecoder } from './docker-logs.ts';
 import { createInstanceNetwork } from './docker-network.ts';
+import { type DockerStats, fromStats } from './docker-stats.ts';
 
 export interface DockerEngineOptions {
   /** `identity` is the ledger's UUID; it is asked for whenever a label is written. */
@@ -186,15 +187,30 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
 
     rename: (ref, id, signal) => rename(client, ref, containerName(containerPrefix, id), signal),
 
-    async logs(ref, { tailLines }, signal) {
-      const reader = createLogReader();
-      const query = { stdout: '1', stderr: '1', tail: String(tailLines) };
-      await client.stream(
-        { method: 'GET', path: pathOf(ref, 'logs'), query, doing: 'read the logs of a container' },
-        { onChunk: reader.push },
-        signal,
-      );
-      return reader.text();
+    async logs(ref, { tailLines, sinceMs, follow }, onText, signal) {
+      const decoder = createLogDecoder();
+      const query = {
+        stdout: '1',
+        stderr: '1',
+        tail: tailLines === null ? 'all' : String(tailLines),
+        since: sinceMs === null ? undefined : (sinceMs / 1000).toFixed(3),
+        follow: follow ? '1' : undefined,
+      };
+      const onChunk = (chunk: Buffer) => {
+        const text = decoder.push(chunk);
+        return text === '' ? undefined : onText(text);
+      };
+      const request = { method: 'GET', path: pathOf(ref, 'logs'), query, doing: 'read the logs' } as const;
+      await client.stream(request, { onChunk }, signal);
+      const rest = decoder.rest();
+      if (rest !== '') await onText(rest);
+    },
+
+    async stats(ref, signal) {
+      // One look: without it the engine takes a second, to have two of them.
+      const query = { stream: '0', 'one-shot': '1' };
+      const request = { method: 'GET', path: pathOf(ref, 'stats'), query, doing: 'tell its use' } as const;
+      return fromStats(await client.json<DockerStats>(request, signal));
     },
   };
 }

@@ -14,7 +14,7 @@ export function statements(db: DatabaseSync) {
     list: db.prepare('SELECT * FROM containers ORDER BY created_at_ms, rowid'),
     insert: db.prepare(
       `INSERT INTO containers (id, image_key, user, created_at_ms, expires_at_ms, ports, config_hash, spec, ready,
-         lifecycle, acknowledged, warm) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         lifecycle, labels, acknowledged, warm) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     rebind: db.prepare('UPDATE containers SET ports = ? WHERE id = ?'),
     becomeReady: db.prepare(
@@ -22,16 +22,21 @@ export function statements(db: DatabaseSync) {
          acknowledged = CASE warm WHEN 1 THEN acknowledged ELSE 1 END WHERE id = ?`,
     ),
     claim: db.prepare(
-      'UPDATE containers SET user = ?, created_at_ms = ?, expires_at_ms = ?, warm = 0 WHERE id = ? AND warm = 1',
+      `UPDATE containers SET user = ?, created_at_ms = ?, expires_at_ms = ?, labels = ?, warm = 0
+         WHERE id = ? AND warm = 1`,
     ),
     acknowledge: db.prepare('UPDATE containers SET acknowledged = 1 WHERE id = ?'),
     setAsleep: db.prepare('UPDATE containers SET asleep = ? WHERE id = ?'),
     extend: db.prepare('UPDATE containers SET expires_at_ms = ? WHERE id = ?'),
+    label: db.prepare('UPDATE containers SET labels = ? WHERE id = ?'),
     condemn: db.prepare('UPDATE containers SET condemned = ? WHERE id = ? AND condemned IS NULL'),
     forget: db.prepare('DELETE FROM containers WHERE id = ?'),
+    // What happens to a container that is kept warm says so: it is nobody's business yet.
     insertEvent: db.prepare(
       `INSERT INTO events (at_ms, container_id, image_key, user, kind, data)
-         SELECT ?, id, image_key, user, ?, ? FROM containers WHERE id = ? RETURNING *`,
+         SELECT ?1, id, image_key, user, ?2,
+           CASE warm WHEN 1 THEN json_set(?3, '$.warm', json('true')) ELSE ?3 END
+         FROM containers WHERE id = ?4 RETURNING *`,
     ),
     insertHistory: db.prepare(
       `INSERT OR REPLACE INTO history (id, image_key, user, created_at_ms, ready_at_ms, ended_at_ms, reason)
@@ -47,10 +52,16 @@ export function statements(db: DatabaseSync) {
     adopt: db.prepare('INSERT OR IGNORE INTO identities (uuid, own) VALUES (?, 0)'),
     findKey: db.prepare('SELECT * FROM idempotency_keys WHERE key = ? AND at_ms > ?'),
     eventsAfter: db.prepare('SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?'),
-    history: db.prepare('SELECT * FROM history WHERE ended_at_ms < ? ORDER BY ended_at_ms DESC, id LIMIT ?'),
-    historyOf: db.prepare(
-      'SELECT * FROM history WHERE user = ? AND ended_at_ms < ? ORDER BY ended_at_ms DESC, id LIMIT ?',
+    // The sequence, and not the table: events may all have been pruned.
+    newestEvent: db.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'events'"),
+    history: db.prepare(
+      `SELECT * FROM history
+         WHERE (ended_at_ms < :endedAtMs OR (ended_at_ms = :endedAtMs AND id > :id))
+         AND (:users IS NULL OR user IN (SELECT value FROM json_each(:users)))
+         AND (:imageKey IS NULL OR image_key = :imageKey)
+         ORDER BY ended_at_ms DESC, id LIMIT :limit`,
     ),
+    ended: db.prepare('SELECT * FROM history WHERE id = ?'),
     pruneHistory: db.prepare('DELETE FROM history WHERE ended_at_ms < ?'),
     pruneEvents: db.prepare('DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?'),
     pruneKeys: db.prepare('DELETE FROM idempotency_keys WHERE at_ms <= ?'),
@@ -82,6 +93,7 @@ function toEntry(row: Row, parse: <T>(text: unknown) => T): LedgerEntry {
     spec: parse(row.spec),
     ready: parse(row.ready),
     lifecycle: parse(row.lifecycle),
+    labels: JSON.parse(String(row.labels)),
     acknowledged: row.acknowledged === 1,
     condemned: textOrNull(row.condemned) as GoneReason | null,
     readyAtMs: numberOrNull(row.ready_at_ms),
@@ -114,10 +126,10 @@ export function toHistory(row: Row): HistoryEntry {
   };
 }
 
-function textOrNull(value: unknown): string | null {
+export function textOrNull(value: unknown): string | null {
   return value === null || value === undefined ? null : String(value);
 }
 
-function numberOrNull(value: unknown): number | null {
+export function numberOrNull(value: unknown): number | null {
   return value === null || value === undefined ? null : Number(value);
 }

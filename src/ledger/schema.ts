@@ -59,6 +59,42 @@ const migrations: readonly string[] = [
    ) STRICT;
    CREATE INDEX history_by_end ON history (ended_at_ms);
    CREATE INDEX history_by_user ON history (user, ended_at_ms);`,
+
+  // The API: what callers note on containers, and its tokens.
+  `ALTER TABLE containers ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+   CREATE TABLE api_tokens (
+     id TEXT PRIMARY KEY,
+     name TEXT NOT NULL,
+     digest BLOB NOT NULL,
+     scopes TEXT NOT NULL,
+     users TEXT,
+     created_at_ms INTEGER NOT NULL,
+     expires_at_ms INTEGER,
+     last_used_at_ms INTEGER
+   ) STRICT;`,
+
+  // Webhooks: the newest event that each target has in its lines, and what waits in them, or was given up.
+  `CREATE TABLE webhook_targets (
+     key TEXT PRIMARY KEY,
+     cursor INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE webhook_deliveries (
+     key TEXT NOT NULL,
+     event_id INTEGER NOT NULL,
+     at_ms INTEGER NOT NULL,
+     container_id TEXT NOT NULL,
+     image_key TEXT NOT NULL,
+     user TEXT,
+     kind TEXT NOT NULL,
+     data TEXT NOT NULL,
+     attempts INTEGER NOT NULL DEFAULT 0,
+     not_before_ms INTEGER NOT NULL DEFAULT 0,
+     error TEXT,
+     dead_at_ms INTEGER,
+     PRIMARY KEY (key, event_id)
+   ) STRICT;
+   CREATE INDEX webhook_deliveries_dead ON webhook_deliveries (dead_at_ms, event_id)
+     WHERE dead_at_ms IS NOT NULL;`,
 ];
 
 /** Brings the schema to this version. Refuses a file of another program, or of a newer version of this one. */

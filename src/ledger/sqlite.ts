@@ -6,6 +6,8 @@ import { LedgerError } from './errors.ts';
 import { explain, openDatabase } from './open.ts';
 import { createReader } from './reader.ts';
 import { statements, toEntries, toEvent } from './rows.ts';
+import { createTokenLedger } from './tokens.ts';
+import { createWebhookLedger } from './webhooks.ts';
 
 /** How long an idempotency key is remembered. */
 const idempotencyMs = 24 * 3_600_000;
@@ -42,6 +44,14 @@ export function openLedger(dataDir: string, nowMs: () => number = Date.now): Led
       throw explain(error, file);
     }
     for (const event of events) if (event) for (const listener of listeners) listener(event);
+  }
+
+  /** The same for what no event tells of. */
+  function commitQuietly(work: () => void): void {
+    commit(() => {
+      work();
+      return [];
+    });
   }
 
   /** A change of one container; nothing happens where the ledger does not know it. */
@@ -92,6 +102,7 @@ export function openLedger(dataDir: string, nowMs: () => number = Date.now): Led
           JSON.stringify(s.spec),
           JSON.stringify(s.ready),
           JSON.stringify(s.lifecycle),
+          JSON.stringify(s.labels),
           acknowledged ? 1 : 0,
           warm ? 1 : 0,
         );
@@ -106,8 +117,8 @@ export function openLedger(dataDir: string, nowMs: () => number = Date.now): Led
       change(id, 'ready', {}, () => mustExist(id, sql.becomeReady.run(readyAtMs, id).changes)),
     claim: (id, claim) =>
       change(id, 'claimed', { expires_at_ms: claim.expiresAtMs }, () => {
-        const { user, createdAtMs, expiresAtMs, idempotency } = claim;
-        mustExist(id, sql.claim.run(user, createdAtMs, expiresAtMs, id).changes);
+        const { user, createdAtMs, expiresAtMs, labels, idempotency } = claim;
+        mustExist(id, sql.claim.run(user, createdAtMs, expiresAtMs, JSON.stringify(labels), id).changes);
         keep(idempotency, id);
       }),
     acknowledge(id) {
@@ -123,6 +134,8 @@ export function openLedger(dataDir: string, nowMs: () => number = Date.now): Led
       change(id, 'extended', { expires_at_ms: expiresAtMs }, () =>
         mustExist(id, sql.extend.run(expiresAtMs, id).changes),
       ),
+    label: (id, labels) =>
+      change(id, 'labelled', {}, () => mustExist(id, sql.label.run(JSON.stringify(labels), id).changes)),
     condemn: (id, reason) =>
       commit(() =>
         sql.condemn.run(reason, id).changes === 1 ? [writeEvent(id, 'stopping', { reason })] : [],
@@ -150,6 +163,8 @@ export function openLedger(dataDir: string, nowMs: () => number = Date.now): Led
         sql.pruneKeys.run(Math.floor(nowMs() - idempotencyMs));
         return [];
       }),
+    tokens: createTokenLedger(db, commitQuietly),
+    webhooks: createWebhookLedger(db, commitQuietly),
     close: () => db.close(),
   };
 }

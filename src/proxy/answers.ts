@@ -27,6 +27,11 @@ export function answerHead(answer: Answer, goesOn: boolean, oldClient: boolean):
   return `${out}\r\n`;
 }
 
+/** Counts an answer that the proxy makes itself. */
+export function countAnswer(ownAnswers: Map<number, number>, { status }: Answer): void {
+  ownAnswers.set(status, (ownAnswers.get(status) ?? 0) + 1);
+}
+
 /** A whole answer after which the connection is closed. */
 export function answerText(answer: Answer): string {
   return answerHead(answer, false, false) + answer.body;

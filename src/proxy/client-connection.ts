@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { type Answer, timeoutAnswer } from './answers.ts';
+import { type Answer, countAnswer, timeoutAnswer } from './answers.ts';
 import { ByteQueue } from './byte-queue.ts';
 import { ClientWriter } from './client-writer.ts';
 import type { Context } from './context.ts';
@@ -334,6 +334,7 @@ export class ClientConnection implements Timed {
 
   /** Answers a request that did not become an exchange. */
   #refuse(answer: Answer): void {
+    countAnswer(this.#context.ownAnswers, answer);
     this.writer.writeAnswer(answer, null, false);
     this.#close();
   }

@@ -30,6 +30,8 @@ export interface Context {
   /** What all plain connections read into. */
   readonly readBuffer: Buffer;
   readonly counts: Counts;
+  /** How many answers the proxy has made itself, by status. */
+  readonly ownAnswers: Map<number, number>;
   /** Set by drain: no connection is kept alive any more. */
   draining: boolean;
 }

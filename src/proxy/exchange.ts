@@ -2,6 +2,7 @@ import type { Answer } from './answers.ts';
 import {
   containerBusy,
   containerGone,
+  countAnswer,
   noContainer,
   redirectAnswer,
   refusalAnswer,
@@ -288,6 +289,7 @@ export class Exchange {
 
   #answer(answer: Answer): void {
     if (this.#over) return;
+    countAnswer(this.#context.ownAnswers, answer);
     const goesOn = this.#keepAlive && this.requestDone && answer.keepAlive && !this.#context.draining;
     this.status = answer.status;
     this.#client.writer.writeAnswer(answer, this.request, goesOn);

@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { plainAddress } from './addresses.ts';
-import { answerText, tooManyClients } from './answers.ts';
+import { answerText, countAnswer, tooManyClients } from './answers.ts';
 import type { Certificates } from './certificates.ts';
 import { ClientConnection } from './client-connection.ts';
 import type { Context } from './context.ts';
@@ -76,8 +76,10 @@ export class Listener {
       return;
     }
     if (!this.#context.admission.admit(socket, address)) {
+      const answer = tooManyClients();
+      countAnswer(this.#context.ownAnswers, answer);
       if (this.#options.tls) socket.destroy();
-      else socket.write(answerText(tooManyClients()), () => socket.destroy());
+      else socket.write(answerText(answer), () => socket.destroy());
       return;
     }
     if (this.#context.proxyProtocolFrom.has(address)) this.#readHeader(socket, address);

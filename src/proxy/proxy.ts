@@ -48,6 +48,8 @@ export interface Proxy {
   /** Stops: no new connections, idle ones closed at once, everything else after `graceMs` at the latest. */
   drain(graceMs: number): Promise<void>;
   stats(): ProxyStats;
+  /** How many answers the proxy has made itself, by status, since it was made. */
+  ownAnswers(): ReadonlyMap<number, number>;
 }
 
 /** What is open at this moment. */
@@ -106,6 +108,8 @@ export function createProxy(options: ProxyOptions): Proxy {
     },
 
     stats: () => ({ clientConnections: context.admission.count, ...context.counts }),
+
+    ownAnswers: () => context.ownAnswers,
   };
 }
 
@@ -139,6 +143,7 @@ function createContext(options: ProxyOptions): Context {
     slices: new Slices(),
     readBuffer: Buffer.allocUnsafeSlow(readAheadBytes),
     counts: { upstreamConnections: 0, openRequests: 0, heldRequests: 0, openTunnels: 0 },
+    ownAnswers: new Map(),
     draining: false,
   };
   return context;

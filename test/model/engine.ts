@@ -148,7 +148,12 @@ export function createModelEngine(world: EngineWorld, caller: Caller, owner: () 
     rename: (ref, id, signal) =>
       call('rename', id, signal, () => machine.rename(ref, containerName('spawned__', id))),
 
-    logs: (ref, _options, signal) => call('logs', idOf(ref), signal, () => ''),
+    stats: (ref, signal) =>
+      call('logs', idOf(ref), signal, () => {
+        throw new EngineError('failed', 'nobody measures here');
+      }),
+
+    logs: (ref, _query, _onText, signal) => call('logs', idOf(ref), signal, () => {}),
   };
 }
 

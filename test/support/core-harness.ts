@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/core/clock.ts';
 import { type Core, type CoreOptions, createCore } from '../../src/core/core.ts';
 import type {
+  Allowed,
   ContainerSpec,
   ImageEntry,
   LifecycleSpec,
@@ -122,6 +123,7 @@ export function entry(
     max?: number;
     warm?: Partial<WarmSpec>;
     configHash?: string;
+    allow?: readonly Allowed[];
   } = {},
 ): ImageEntry {
   return {
@@ -140,6 +142,7 @@ export function entry(
     },
     max: changes.max ?? null,
     warm: { count: 0, maxAgeMs: 3_600_000, onClaim: null, ...changes.warm },
+    allow: changes.allow ?? ['lifetime', 'labels'],
     spec: { ...plainSpec(image), ...changes.spec },
   };
 }

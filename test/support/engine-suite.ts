@@ -7,6 +7,7 @@ import { decodeLabels, labels } from '../../src/core/labels.ts';
 import { type EngineHarness, serves } from './engine-harness.ts';
 import { testLife } from './engine-suite-life.ts';
 import { eventually } from './eventually.ts';
+import { logsOf } from './logs-of.ts';
 import { specify } from './specification.ts';
 
 /** The behaviour that everything which implements Engine shares. */
@@ -54,7 +55,7 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
       const image = harness.web.image;
       expect(container).toMatchObject({ name: `spawned__${id}`, image, state: 'running', exit: null });
       expect(container.upstream).toEqual({ address: '127.0.0.1', port: ports[0]!.hostPort });
-      const { spec: _spec, ready: _ready, lifecycle: _lifecycle, ...birth } = specification;
+      const { spec: _spec, ready: _ready, lifecycle: _lifecycle, labels: _labels, ...birth } = specification;
       expect(decodeLabels(container.labels)).toEqual({ owner, birth });
       await serves(container);
       expect(await engine.list({}, soon())).toEqual([container]);
@@ -243,15 +244,47 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
     test('logs gives the last lines', async () => {
       const { ref } = await create(await specify(harness.exits));
       await eventually(async () =>
-        expect(await engine.logs(ref, { tailLines: 2 }, soon())).toBe('line 4\nline 5\n'),
+        expect(await logsOf(engine, ref, { tailLines: 2 }, soon())).toBe('line 4\nline 5\n'),
       );
+    });
+
+    test('logs goes on with what is written, until the container ends', async () => {
+      const { ref } = await create(await specify(harness.exits));
+      expect(await logsOf(engine, ref, { follow: true }, soon())).toBe(
+        'line 1\nline 2\nline 3\nline 4\nline 5\n',
+      );
+    });
+
+    test('logs waits with each piece until the one before is done with', async () => {
+      const { ref } = await create(await specify(harness.exits));
+      let atOnce = 0;
+      let most = 0;
+      let text = '';
+      const onText = async (piece: string) => {
+        most = Math.max(most, ++atOnce);
+        await new Promise((resolve) => setImmediate(resolve));
+        text += piece;
+        atOnce--;
+      };
+      await engine.logs(ref, { tailLines: null, sinceMs: null, follow: true }, onText, soon());
+      expect(most).toBe(1);
+      expect(text).toContain('line 5\n');
+    });
+
+    test('stats tells what a container uses', async () => {
+      const { ref } = await create(await specify(harness.web));
+      const stats = await engine.stats(ref, soon());
+      expect(stats.cpuMs).toBeGreaterThanOrEqual(0);
+      expect(stats.memoryBytes).toBeGreaterThanOrEqual(0);
+      expect(stats.pids).toBeGreaterThanOrEqual(1);
+      expect(Object.values(stats)).not.toContain(Number.NaN);
     });
 
     test('a container that is not there is not_found', async () => {
       const none = 'f'.repeat(64);
       await expect(engine.wake(none, soon())).rejects.toMatchObject({ kind: 'not_found' });
       const calls = [
-        engine.logs(none, { tailLines: 5 }, soon()),
+        logsOf(engine, none, { tailLines: 5 }, soon()),
         engine.sleep(none, { mode: 'stop', graceMs: 0 }, soon()),
         engine.sleep(none, { mode: 'pause', graceMs: null }, soon()),
         engine.exec(none, { command: harness.copy, input: '' }, soon()),
@@ -273,7 +306,7 @@ export function describeEngine(name: string, start: () => Promise<EngineHarness>
         await expect(engine.create({ specification, warm: false }, signal)).rejects.toMatchObject({ kind });
         await expect(engine.remove('x', { graceMs: null }, signal)).rejects.toMatchObject({ kind });
         await expect(engine.wake('x', signal)).rejects.toMatchObject({ kind });
-        await expect(engine.logs('x', { tailLines: 1 }, signal)).rejects.toMatchObject({ kind });
+        await expect(logsOf(engine, 'x', { tailLines: 1 }, signal)).rejects.toMatchObject({ kind });
         const sleep = engine.sleep('x', { mode: 'stop', graceMs: null }, signal);
         await expect(sleep).rejects.toMatchObject({ kind });
         const exec = engine.exec('x', { command: harness.copy, input: '' }, signal);

@@ -14,7 +14,8 @@ export type Verb =
   | 'wake'
   | 'exec'
   | 'rename'
-  | 'logs';
+  | 'logs'
+  | 'stats';
 
 /** How the memory engine takes calls: it counts them, and fails, hangs and is late as tests tell it. */
 export class MemoryCalls {
@@ -31,6 +32,7 @@ export class MemoryCalls {
     exec: 0,
     rename: 0,
     logs: 0,
+    stats: 0,
   };
   #hooks = new Set<Hook>();
   #isAway = false;

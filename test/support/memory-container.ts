@@ -1,10 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Specification } from '../../src/core/container.ts';
 import {
+  type ContainerStats,
   type EngineContainer,
   EngineError,
   type EngineState,
   type ExecResult,
+  type LogQuery,
 } from '../../src/core/engine.ts';
 import type { MemoryExec } from './memory-machine.ts';
 
@@ -35,6 +37,8 @@ export interface MemoryContainer {
   readonly labels: Readonly<Record<string, string>>;
   readonly specification: Specification;
   readonly output: readonly string[];
+  /** What it says that it uses. */
+  readonly stats: ContainerStats;
   readonly state: EngineState;
   readonly exit: EngineContainer['exit'];
 }
@@ -46,9 +50,40 @@ export interface Held extends MemoryContainer {
   state: EngineState;
   exit: EngineContainer['exit'];
   readonly output: string[];
+  stats: ContainerStats;
+  /** Called when it has written something, and when it has ended. */
+  readonly readers: Set<() => void>;
   server: Server | null;
   /** Requests that came while it was paused. */
   readonly frozen: (() => void)[];
+}
+
+export const noUse: ContainerStats = {
+  cpuMs: 0,
+  memoryBytes: 0,
+  memoryLimitBytes: null,
+  receivedBytes: 0,
+  sentBytes: 0,
+  pids: 1,
+};
+
+/** Gives what it has written, and will write. Lines have no times here: `sinceMs` is what the real engine is for. */
+export async function readLogs(
+  container: Held,
+  { tailLines, follow }: LogQuery,
+  onText: (text: string) => Promise<void> | void,
+  signal: AbortSignal,
+): Promise<void> {
+  let next = tailLines === null ? 0 : Math.max(0, container.output.length - tailLines);
+  for (;;) {
+    while (next < container.output.length) await onText(container.output[next++]!);
+    if (!follow || signal.aborted || container.state === 'exited') return;
+    const { promise: more, resolve } = Promise.withResolvers<void>();
+    container.readers.add(resolve);
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    await more;
+    container.readers.delete(resolve);
+  }
 }
 
 /** Binds the host port; fails with `port_taken`. */

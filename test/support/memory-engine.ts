@@ -66,8 +66,10 @@ export function createMemoryEngine(options: {
     rename: (ref, id, signal) =>
       machine.call('rename', signal, async () => machine.rename(ref, containerName(containerPrefix, id))),
 
-    logs: (ref, { tailLines }, signal) =>
-      machine.call('logs', signal, async () => machine.find(ref).output.slice(-tailLines).join('')),
+    logs: (ref, query, onText, signal) =>
+      machine.call('logs', signal, () => machine.logs(ref, query, onText, signal)),
+
+    stats: (ref, signal) => machine.call('stats', signal, async () => ({ ...machine.find(ref).stats })),
   };
 }
 

@@ -1,9 +1,24 @@
 import type { Specification } from '../../src/core/container.ts';
-import { type CreateRequest, EngineError, type EngineEvent, type ExecResult } from '../../src/core/engine.ts';
+import {
+  type ContainerStats,
+  type CreateRequest,
+  EngineError,
+  type EngineEvent,
+  type ExecResult,
+  type LogQuery,
+} from '../../src/core/engine.ts';
 import { labels } from '../../src/core/labels.ts';
 import { abortError, untilAborted } from '../../src/engine/abort.ts';
 import { MemoryCalls } from './memory-calls.ts';
-import { close, type Held, type MemoryContainer, type MemoryImage, open } from './memory-container.ts';
+import {
+  close,
+  type Held,
+  type MemoryContainer,
+  type MemoryImage,
+  noUse,
+  open,
+  readLogs,
+} from './memory-container.ts';
 
 /** A command that was run inside a container. */
 export interface MemoryExec {
@@ -70,6 +85,7 @@ export class MemoryMachine extends MemoryCalls {
     const container = this.#held(refOrId);
     if (container.state !== 'running' && container.state !== 'paused') return;
     Object.assign(container, { state: 'exited', exit: { code, outOfMemory } });
+    for (const notify of container.readers) notify();
     await close(container);
     this.#tell(container, 'exited');
   }
@@ -84,9 +100,22 @@ export class MemoryMachine extends MemoryCalls {
     Object.assign(container, { state: 'running', exit: null });
     this.#tell(container, 'started');
     const image = this.#image(container);
-    container.output.push(...(image.output ?? []));
+    this.write(container.ref, ...(image.output ?? []));
     if (image.does !== 'exit') return;
     setImmediate(() => void this.exit(container.ref, image.exitCode ?? 1).catch(() => {}));
+  }
+
+  /** It writes these lines to its standard output. */
+  write(refOrId: string, ...lines: string[]): void {
+    const container = this.#held(refOrId);
+    container.output.push(...lines);
+    for (const notify of container.readers) notify();
+  }
+
+  /** It uses this much from now on. */
+  use(refOrId: string, stats: Partial<ContainerStats>): void {
+    const container = this.#held(refOrId);
+    container.stats = { ...container.stats, ...stats };
   }
 
   /** Requests wait until `unpause`, as the kernel makes them. */
@@ -166,6 +195,15 @@ export class MemoryMachine extends MemoryCalls {
     return (await this.#image(container).exec?.(exec)) ?? { exitCode: 0, output: '' };
   }
 
+  async logs(
+    refOrId: string,
+    query: LogQuery,
+    onText: (text: string) => Promise<void> | void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await readLogs(this.#held(refOrId), query, onText, signal);
+  }
+
   rename(refOrId: string, name: string): void {
     const container = this.#held(refOrId);
     const holder = this.containers.find((other) => other.name === name);
@@ -216,6 +254,8 @@ export class MemoryMachine extends MemoryCalls {
       state: 'created',
       exit: null,
       output: [],
+      stats: { ...noUse },
+      readers: new Set(),
       server: null,
       frozen: [],
     };

@@ -16,6 +16,7 @@ export async function specify(spec: Partial<ContainerSpec>): Promise<Specificati
     configHash: 'c0ffee',
     ready: { path: '/', statuses: [{ from: 200, to: 599 }], timeoutMs: 60_000 },
     lifecycle: plainLifecycle,
+    labels: {},
     spec: { ...plainSpec, ...spec },
   };
 }

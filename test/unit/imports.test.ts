@@ -11,6 +11,8 @@ const allowed: Record<string, readonly string[]> = {
   proxy: ['core'],
   reach: ['core'],
   fronts: ['core'],
+  metrics: ['core'],
+  webhooks: ['core'],
   api: ['core'],
   client: ['api'],
 };

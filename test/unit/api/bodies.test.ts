@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
+import { memoryTokens } from '../../support/memory-tokens.ts';
 import { bodyOf, dial, exchange, formType, headOf, post, spawnBody, startApi, statusOf } from './support.ts';
 
 describe('bodies', () => {
@@ -61,7 +62,7 @@ describe('bodies', () => {
   });
 
   test('that a client goes on sending after a refusal end the connection in bounded time', async () => {
-    const { port, host } = await startApi({ tokens: ['secret'] });
+    const { port, host } = await startApi({ tokens: memoryTokens('secret') });
     const socket = await dial(port);
     socket.write(headOf('POST /spawn', `Host: ${host}`, formType, 'Content-Length: 1000000000'));
     const chunk = Buffer.alloc(256 * 1024);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { checkHost, checkOrigin, checkToken, digestToken } from '../../../src/api/guards.ts';
+import { checkHost, checkOrigin } from '../../../src/api/guards.ts';
 
 describe('the host check', () => {
   const check = (host: string | readonly string[], options: Record<string, unknown> = {}) =>
@@ -134,39 +134,4 @@ describe('the origin check', () => {
   ])('refuses %s', (_, origin, site) => {
     expect(check(origin, site)).toBe(403);
   });
-});
-
-describe('the token check', () => {
-  const digests = ['first', 'second', 'grüße'].map(digestToken);
-
-  test('asks for nothing where no token is configured', () => {
-    expect(checkToken(undefined, [])).toBe('ok');
-    expect(checkToken('Bearer whatever', [])).toBe('ok');
-  });
-
-  test('accepts each of the tokens, whatever the case of the scheme', () => {
-    expect(checkToken('Bearer first', digests)).toBe('ok');
-    expect(checkToken('bEARER  second', digests)).toBe('ok');
-    expect(checkToken(`Bearer ${Buffer.from('grüße').toString('latin1')}`, digests)).toBe('ok');
-  });
-
-  test.each([
-    undefined,
-    '',
-    'Bearer',
-    'Bearer ',
-    'Basic first',
-    'first',
-    'Bearerfirst',
-    'Bearer first second',
-  ])('calls %j a missing token', (field) => {
-    expect(checkToken(field, digests)).toBe('missing');
-  });
-
-  test.each(['Bearer FIRST', 'Bearer firs', 'Bearer firstt', 'Bearer third'])(
-    'calls %j a wrong token',
-    (field) => {
-      expect(checkToken(field, digests)).toBe('wrong');
-    },
-  );
 });

@@ -48,7 +48,8 @@ describe('listening', () => {
 const childProgram = `
   import { createApi } from ${JSON.stringify(new URL('../../../src/api/server.ts', import.meta.url).href)};
   const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-  const options = { withUsers: true, tokens: [], origins: [], hosts: [], log: quiet };
+  const tokens = { identify: () => ({ kind: 'known', caller: { key: null, scopes: new Set(['read']), users: null } }) };
+  const options = { withUsers: true, tokens, origins: [], hosts: [], log: quiet };
   const api = createApi({ ...options, commands: { newestOf() {} } });
   console.log(JSON.stringify(await api.listen({ fd: 3 })));
 `;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
+import { memoryTokens } from '../../support/memory-tokens.ts';
 import { bodyOf, dial, exchange, formType, headOf, post, spawnBody, startApi, statusOf } from './support.ts';
 
 describe('addresses and methods', () => {
@@ -17,7 +18,7 @@ describe('addresses and methods', () => {
     '/%zz',
     '/spawn#x',
     '/__proto__',
-    '/v1/containers',
+    '/v2/containers',
   ])('answers %s with 404', async (path) => {
     const { port, host, commands } = await startApi();
     const length = `Content-Length: ${spawnBody.length}`;
@@ -58,7 +59,7 @@ describe('addresses and methods', () => {
 
 describe('the order of the guards', () => {
   test('is host, origin, token, route', async () => {
-    const { port, host } = await startApi({ tokens: ['secret'] });
+    const { port, host } = await startApi({ tokens: memoryTokens('secret') });
     const status = async (path: string, ...lines: string[]) =>
       statusOf(await exchange(port, headOf(`GET ${path}`, ...lines)));
     const evil = 'Origin: https://evil.example';
@@ -70,7 +71,7 @@ describe('the order of the guards', () => {
   });
 
   test('holds for targets that cannot be decoded', async () => {
-    const { port, host } = await startApi({ tokens: ['secret'] });
+    const { port, host } = await startApi({ tokens: memoryTokens('secret') });
     expect(statusOf(await exchange(port, headOf('GET /%zz', 'Host: evil.example')))).toBe(421);
     expect(statusOf(await exchange(port, headOf('GET /%zz', `Host: ${host}`)))).toBe(401);
   });
@@ -144,7 +145,7 @@ describe('pages of api_origins', () => {
   });
 
   test('can ask beforehand, without the token', async () => {
-    const { url, commands } = await startApi({ origins: [origin], tokens: ['secret'] });
+    const { url, commands } = await startApi({ origins: [origin], tokens: memoryTokens('secret') });
     const ask = (from: string) =>
       fetch(`${url}/spawn`, {
         method: 'OPTIONS',
@@ -168,7 +169,7 @@ describe('pages of api_origins', () => {
 
 describe('tokens', () => {
   test('are asked for, compared, and written nowhere', async () => {
-    const { url, log, commands } = await startApi({ tokens: ['open-sesame', 'other-token'] });
+    const { url, log, commands } = await startApi({ tokens: memoryTokens('open-sesame', 'other-token') });
     const call = (authorization?: string) =>
       post(`${url}/spawn`, spawnBody, authorization === undefined ? {} : { authorization });
     const missing = await call();

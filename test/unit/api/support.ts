@@ -3,8 +3,13 @@ import { connect, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import type { OriginalCommands } from '../../../src/api/original.ts';
 import { type Api, type ApiOptions, createApi } from '../../../src/api/server.ts';
+import { systemClock } from '../../../src/core/clock.ts';
+import type { Commands } from '../../../src/core/commands.ts';
 import type { Container } from '../../../src/core/container.ts';
 import { SpawnerError } from '../../../src/core/errors.ts';
+import { createRateLimit } from '../../../src/core/rate-limit.ts';
+import type { Views } from '../../../src/core/views.ts';
+import { memoryTokens } from '../../support/memory-tokens.ts';
 
 export const someId = '0123456789abcdef0123456789abcdef';
 
@@ -25,6 +30,10 @@ export class RecordedCommands implements OriginalCommands {
   stop(id: string): Promise<void> {
     this.calls.push(['stop', id]);
     return this.onStop(id);
+  }
+
+  get(id: string): Container | undefined {
+    return id === someId ? containerOf(id, 'web') : undefined;
   }
 
   newestOf(user: string): Container | undefined {
@@ -63,9 +72,15 @@ export function makeApi(options: Partial<ApiOptions> = {}): Pick<RunningApi, 'ap
     log.push({ level, fields: { ...fields } });
   };
   const api = createApi({
-    commands,
+    // What the calls of the original do not ask for is in test/unit/api/v1.
+    commands: commands as unknown as Commands,
+    views: {} as Views,
     withUsers: true,
-    tokens: [],
+    userLimit: 1,
+    engineName: 'memory',
+    urlOf: (id) => `http://${id}.example.test`,
+    tokens: memoryTokens(),
+    rateLimit: createRateLimit(systemClock, 0),
     origins: [],
     hosts: [],
     log: { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },

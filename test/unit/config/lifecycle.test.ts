@@ -21,6 +21,22 @@ test('by default a container lives its hour, is warned of the end, and is not he
   expect(warm).toEqual({ count: 0, maxAgeMs: 24 * hour, onClaim: null });
 });
 
+describe('what callers may decide', () => {
+  test('is the lifetime and labels, unless the entry says otherwise', () => {
+    expect(entryOf({}).allow).toEqual(['lifetime', 'labels']);
+    expect(entryOf({ allow: [] }).allow).toEqual([]);
+    expect(entryOf({ allow: ['environment'] }).allow).toEqual(['environment']);
+  });
+
+  test('is named word by word', () => {
+    expect(complaint(withWords({ allow: ['command'] }))).toContain('environment, lifetime or labels');
+  });
+
+  test('is no part of what makes warm containers outdated', () => {
+    expect(entryOf({ allow: [] }).configHash).toBe(entryOf({}).configHash);
+  });
+});
+
 describe('a word of the life cycle is read', () => {
   test.each([
     [{ idle_timeout: '30m' }, { idleMs: 30 * minute }],

@@ -34,6 +34,7 @@ function container(id: string, user: string | null, phase: Phase = 'queued'): Co
     warm: false,
     usedSinceMonoMs: 0,
     lifecycle: entry('web').lifecycle,
+    labels: {},
   };
 }
 

@@ -108,6 +108,7 @@ function bodyOf(spec: Partial<ContainerSpec>, birth: Partial<Specification> = {}
   const specification: Specification = {
     id: 'abc',
     imageKey: 'key',
+    labels: {},
     user: 'ann',
     createdAtMs: 0,
     expiresAtMs: 1,

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Engine, EngineEvent } from '../../../src/core/engine.ts';
 import { createDockerEngine } from '../../../src/engine/docker.ts';
 import { eventually } from '../../support/eventually.ts';
+import { logsOf } from '../../support/logs-of.ts';
 import {
   type Answer,
   cutOff,
@@ -46,7 +47,7 @@ describe('an engine that hangs', () => {
     exec: (signal) => engine.exec('x', { command: ['tell'], input: '' }, signal),
     rename: (signal) => engine.rename('x', 'y', signal),
     wake: (signal) => engine.wake('x', signal),
-    logs: (signal) => engine.logs('x', { tailLines: 1 }, signal),
+    logs: (signal) => logsOf(engine, 'x', { tailLines: 1 }, signal),
   };
 
   test.each(Object.keys(calls))('%s ends when its signal fires, and closes its connection', async (verb) => {

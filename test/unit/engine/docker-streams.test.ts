@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createLineSplitter, readEvent } from '../../../src/engine/docker-events.ts';
-import { createLogReader, maxLogBytes } from '../../../src/engine/docker-logs.ts';
+import { createLogDecoder, createLogReader, maxLogBytes } from '../../../src/engine/docker-logs.ts';
 import { createPullProgress, pullQuery } from '../../../src/engine/docker-pull.ts';
+import { fromStats } from '../../../src/engine/docker-stats.ts';
 import { createArraySplitter } from '../../../src/engine/json-array.ts';
 
 describe('the line splitter', () => {
@@ -100,14 +101,14 @@ describe('events', () => {
   });
 });
 
-describe('the log reader', () => {
-  const frame = (stream: number, text: string) => {
-    const payload = Buffer.from(text);
-    const head = Buffer.from([stream, 0, 0, 0, 0, 0, 0, 0]);
-    head.writeUInt32BE(payload.length, 4);
-    return Buffer.concat([head, payload]);
-  };
+const frame = (stream: number, text: string) => {
+  const payload = Buffer.from(text);
+  const head = Buffer.from([stream, 0, 0, 0, 0, 0, 0, 0]);
+  head.writeUInt32BE(payload.length, 4);
+  return Buffer.concat([head, payload]);
+};
 
+describe('the log reader', () => {
   test('joins the frames of both streams, wherever the chunks end', () => {
     const bytes = Buffer.concat([frame(1, 'out é\n'), frame(2, ''), frame(2, 'err\r\n'), frame(1, '€')]);
     fc.assert(
@@ -140,6 +141,63 @@ describe('the log reader', () => {
     reader.push(frame(1, 'a\u001b[31mb\u0000\tc\u202ed\n'));
     reader.push(Buffer.from([1, 0, 0, 0, 0, 0, 0, 2, 0xff, 0x41]));
     expect(reader.text()).toBe('a\ufffd[31mb\ufffd\tc\ufffdd\n\ufffdA');
+  });
+});
+
+describe('the log decoder', () => {
+  test('gives the text of both streams as it comes, wherever the chunks end', () => {
+    const bytes = Buffer.concat([frame(1, 'out é\r\n'), frame(2, 'err\r'), frame(1, '€'), frame(2, '\n.')]);
+    fc.assert(
+      fc.property(fc.array(fc.nat(9), { minLength: 1 }), (sizes) => {
+        const decoder = createLogDecoder();
+        let text = '';
+        for (const chunk of chunksOf(bytes, sizes)) text += decoder.push(chunk);
+        expect(text + decoder.rest()).toBe('out é\nerr€\n.');
+      }),
+    );
+  });
+
+  test('a character that is cut in two by the other stream is whole again', () => {
+    const euro = Buffer.from('€');
+    const cut = (bytes: Buffer) => Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, 0, bytes.length]), bytes]);
+    const decoder = createLogDecoder();
+    const text = [cut(euro.subarray(0, 1)), frame(2, 'x'), cut(euro.subarray(1))].map(decoder.push).join('');
+    expect(text).toBe('x€');
+  });
+
+  test('what is left at the end is not lost, nor a short plain stream', () => {
+    const decoder = createLogDecoder();
+    expect(decoder.push(Buffer.from('hi\u001b')) + decoder.rest()).toBe('hi\ufffd');
+  });
+});
+
+describe('the use of a container', () => {
+  test('is read from cgroup v1 and v2, without what the kernel could drop', () => {
+    const memory = (stats: Record<string, number>) =>
+      fromStats({ memory_stats: { usage: 100, limit: 500, stats } });
+    expect(memory({ total_inactive_file: 30 })).toMatchObject({ memoryBytes: 70, memoryLimitBytes: 500 });
+    expect(memory({ inactive_file: 40 })).toMatchObject({ memoryBytes: 60 });
+    expect(memory({ inactive_file: 400 })).toMatchObject({ memoryBytes: 100 });
+  });
+
+  test('sums its networks, and is nothing where it is stopped or has no limit', () => {
+    const networks = { a: { rx_bytes: 1, tx_bytes: 2 }, b: { rx_bytes: 3, tx_bytes: 4 } };
+    const running = {
+      cpu_stats: { cpu_usage: { total_usage: 5_000_000 } },
+      pids_stats: { current: 7 },
+      networks,
+    };
+    expect(fromStats(running)).toMatchObject({ cpuMs: 5, pids: 7, receivedBytes: 4, sentBytes: 6 });
+    const nothing = {
+      cpuMs: 0,
+      memoryBytes: 0,
+      memoryLimitBytes: null,
+      receivedBytes: 0,
+      sentBytes: 0,
+      pids: 0,
+    };
+    expect(fromStats({ memory_stats: { limit: 2 ** 63 } })).toEqual(nothing);
+    expect(fromStats({})).toEqual(nothing);
   });
 });
 

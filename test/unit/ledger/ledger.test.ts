@@ -25,6 +25,7 @@ const specification = (id: string, user: string | null = null): Specification =>
   spec: entry('web', { spec: { environment: { A: 'ü"\u0001' } } }).spec,
   ready: entry('web').ready,
   lifecycle: entry('web').lifecycle,
+  labels: { team: 'ü' },
 });
 
 const plain = { acknowledged: false, warm: false, idempotency: null };
@@ -160,9 +161,8 @@ describe('events and history', () => {
     const ledger = openLedger(dir);
     ledger.add(specification('a'), plain);
     expect(() => ledger.add(specification('a'), plain)).toThrow();
-    expect(() => ledger.claim('a', { user: 'x', createdAtMs: 1, expiresAtMs: 2, idempotency: null })).toThrow(
-      'does not know the container a',
-    );
+    const claim = { user: 'x', createdAtMs: 1, expiresAtMs: 2, labels: {}, idempotency: null };
+    expect(() => ledger.claim('a', claim)).toThrow('does not know the container a');
     expect(ledger.events(0, 10).map((e) => e.kind)).toEqual(['queued']);
     ledger.note('a', 'creating');
     ledger.close();
@@ -182,7 +182,7 @@ describe('events and history', () => {
       ledger.forget(id, id === 'b' ? 'failed' : 'expired');
     }
     expect(ledger.history({ limit: 2 }).map((h) => h.id)).toEqual(['c', 'b']);
-    expect(ledger.history({ user: 'alice', beforeMs: 4000, limit: 10 })).toEqual([
+    expect(ledger.history({ users: ['alice'], after: { endedAtMs: 4000, id: 'c' }, limit: 10 })).toEqual([
       {
         id: 'a',
         imageKey: 'web',
