@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { createApi } from './api/server.ts';
 import type { StaticRoute } from './api/static-routes.ts';
 import type { Configuration } from './config/load.ts';
@@ -29,6 +30,11 @@ export interface Address {
 export interface Service {
   readonly api: Address;
   readonly proxy: Address;
+  /**
+   * Takes the entries, the limits and the webhooks of another configuration over; containers that live keep what
+   * they have. Gives the settings that differ, but count only after a restart.
+   */
+  reload(configuration: Configuration): string[];
   /** Stops accepting, drains, and ends; the containers live on. Later calls join the first. */
   close(): Promise<void>;
 }
@@ -52,6 +58,7 @@ export async function startService(
   },
 ): Promise<Service> {
   const log = tracedLog(options.log);
+  let current = { settings, images };
   const ending = new AbortController();
   const closers: (() => Promise<void> | void)[] = [];
   const close = async () => {
@@ -64,7 +71,7 @@ export async function startService(
     closers.push(() => ledger.close());
     const metrics = createMetrics({
       version: options.version,
-      images: () => images,
+      images: () => current.images,
       clock: systemClock,
       log,
     });
@@ -151,8 +158,20 @@ export async function startService(
       log,
     });
     const apiAddress = await listen(settings.api_listen, 'api_listen', (where) => api.listen(where));
-    closers.push(() => api.close(drainMs));
-    return { api: apiAddress, proxy: proxyAddress, close: once(close) };
+    closers.push(async () => {
+      // Starts that callers still wait for are called off in time for their answers.
+      const callOff = setTimeout(() => core.close(), drainMs - 1000);
+      await api.close(drainMs);
+      clearTimeout(callOff);
+    });
+    const reload = (next: Configuration) => {
+      const { userLimit, onUserLimit, queueLength } = coreSettings(next.settings);
+      core.reload({ images: next.images, userLimit, onUserLimit, queueLength });
+      webhooks.setTargets(next.settings.webhooks);
+      current = next;
+      return needRestart(settings, next.settings);
+    };
+    return { api: apiAddress, proxy: proxyAddress, reload, close: once(close) };
   } catch (error) {
     await close();
     throw forOperator(error);
@@ -186,6 +205,14 @@ function coreSettings(settings: Settings) {
     sweepEveryMs: settings.cleanup_timeout,
     historyMs: settings.history_days * 24 * 3_600_000,
   };
+}
+
+/** The settings that a reload takes over. */
+const reloadable: ReadonlySet<string> = new Set(['user_limit', 'on_user_limit', 'queue_length', 'webhooks']);
+
+function needRestart(before: Settings, after: Settings): string[] {
+  const names = Object.keys(before) as (keyof Settings)[];
+  return names.filter((name) => !reloadable.has(name) && !isDeepStrictEqual(before[name], after[name]));
 }
 
 /** The settings of the proxy, in its own words. */

@@ -1,8 +1,9 @@
 import { Command } from 'commander';
 import pino from 'pino';
-import { loadConfiguration } from '../config/load.ts';
+import { type Configuration, loadConfiguration } from '../config/load.ts';
 import { ConfigurationError } from '../config/problems.ts';
 import { settingsHelp } from '../config/reference.ts';
+import type { Log } from '../core/log.ts';
 import { RecoveryError } from '../core/recovery.ts';
 import { LedgerError } from '../ledger/errors.ts';
 import { type Address, type Service, StartError, startService } from '../main.ts';
@@ -23,12 +24,16 @@ export function serveCommand(): Command {
 
 async function serve(file: string | null, adopt: boolean): Promise<number> {
   const stopped = untilSignal();
+  const load = () => loadConfiguration({ file, cwd: process.cwd(), env: process.env });
+  let reload = () => {};
+  // Without a listener it would end the process; before the service runs there is nothing to reload.
+  process.on('SIGHUP', () => reload());
   // Whoever reads it may go away (`| head -1`); a write tells its caller, and the containers' visitors go on.
   process.stdout.on('error', () => {});
   let service: Service;
   let log = pino(pino.destination({ fd: 2, sync: true }));
   try {
-    const configuration = loadConfiguration({ file, cwd: process.cwd(), env: process.env });
+    const configuration = load();
     log = createLog(configuration.settings.log_level);
     service = await startService(configuration, { adopt, version: version(), env: process.env, log });
   } catch (error) {
@@ -37,10 +42,22 @@ async function serve(file: string | null, adopt: boolean): Promise<number> {
     return 1;
   }
   process.stdout.write(`ready api=${urlOf(service.api)} proxy=${urlOf(service.proxy)}\n`);
+  reload = () => reloadService(service, load, log);
   const signal = await stopped;
   log.info({ signal }, 'ending; the containers live on');
   await service.close();
   return 0;
+}
+
+/** An invalid configuration changes nothing, and says why. */
+function reloadService(service: Service, load: () => Configuration, log: Log): void {
+  try {
+    const afterRestart = service.reload(load());
+    log.info({ afterRestart }, 'the configuration was reloaded; what is named counts after a restart only');
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    log.error({ why }, 'the configuration was not reloaded; nothing has changed');
+  }
 }
 
 /** Errors whose message is all that the operator needs; others are defects, and keep their stack. */

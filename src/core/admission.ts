@@ -40,6 +40,10 @@ export function decideAdmission(entry: ImageEntry, view: AdmissionView): Admissi
   if (view.warmOfEntry) return { kind: 'claim', container: view.warmOfEntry };
   const entryIsFull = entry.max !== null && view.ofEntry >= entry.max;
   const full = view.placesTaken >= view.maxContainers || view.freePorts < entry.ports.length;
+  // Before anything makes room for a start that could then not be queued.
+  if (view.waiting >= view.queueLength) {
+    return refuse('queue_full', `${view.waiting} starts wait for the engine already; try again later`, 10);
+  }
   if ((entryIsFull || full) && view.spareWarm && (!entryIsFull || view.spareWarm.imageKey === entry.key)) {
     return { kind: 'make-room', container: view.spareWarm, reason: 'asked' };
   }
@@ -54,9 +58,6 @@ export function decideAdmission(entry: ImageEntry, view: AdmissionView): Admissi
       'no_place',
       `all ${view.maxContainers} places are taken; try again when a container has ended, or raise max_containers`,
     );
-  }
-  if (view.waiting >= view.queueLength) {
-    return refuse('queue_full', `${view.waiting} starts wait for the engine already; try again later`, 10);
   }
   return { kind: 'admit' };
 }

@@ -59,12 +59,20 @@ export interface Core {
   noteActivity(id: string, delta: ActivityDelta): void;
   /** Rebuilds the state; interfaces may open once it has resolved. Rejects with RecoveryError or EngineError. */
   start(): Promise<void>;
+  /** From now on these entries and limits count; containers that live keep theirs. */
+  reload(changes: Reloadable): void;
   /** Ends what runs in the service; the containers live on. */
   close(): void;
 }
 
+/** What can change while the service runs. */
+export type Reloadable = Pick<CoreOptions, 'images' | 'userLimit' | 'onUserLimit' | 'queueLength'>;
+
 export function createCore(options: CoreOptions): Core {
   const { ledger, clock, log } = options;
+  // Ours, since a reload changes them in place: everybody looks at them when they decide.
+  const images = new Map(options.images);
+  const limits = { ...options };
   const closing = new AbortController();
   const hostOf = (id: string) => `${id}.${options.domain}`;
   const registry = createRegistry(hostOf);
@@ -73,6 +81,7 @@ export function createCore(options: CoreOptions): Core {
   ledger.onEvent(events.publish);
   const parts: Parts = {
     ...options,
+    images,
     registry,
     activity,
     events,
@@ -86,7 +95,7 @@ export function createCore(options: CoreOptions): Core {
   const waker = createWaker(parts);
   const starter = createStarter(parts, remover, (id) => reconciler.look(id));
   const pool = createWarmPool(parts, options, remover, starter);
-  const spawner = createSpawner(parts, options, { remover, starter, waker, pool });
+  const spawner = createSpawner(parts, limits, { remover, starter, waker, pool });
   const reconciler = createReconciler(parts, remover, waker, pool.recycle, {
     ...options,
     afterSweep: () => {
@@ -133,7 +142,7 @@ export function createCore(options: CoreOptions): Core {
       },
       change(id, { expiresAtMs, labels: wanted }) {
         const container = known(id);
-        const labels = wanted && mergedLabels(container, options.images.get(container.imageKey), wanted);
+        const labels = wanted && mergedLabels(container, images.get(container.imageKey), wanted);
         // The deadline first, since it may be refused.
         if (expiresAtMs !== undefined) lifetimes.extend(id, expiresAtMs);
         if (!labels) return known(id);
@@ -169,6 +178,12 @@ export function createCore(options: CoreOptions): Core {
     async start() {
       await recover(parts, remover, reconciler, starter, options);
       reconciler.start();
+      pool.fill();
+    },
+    reload({ images: entries, ...changes }) {
+      images.clear();
+      for (const [key, entry] of entries) images.set(key, entry);
+      Object.assign(limits, changes);
       pool.fill();
     },
     close() {

@@ -20,7 +20,7 @@ export class ClientWriter {
   }
 
   writeHead(head: string): void {
-    this.#note(this.#outlet.writeText(head));
+    this.#note(this.#socket.write(head, 'latin1'));
   }
 
   /** As Outlet's; false: the client does not read. */
@@ -49,18 +49,18 @@ export class ClientWriter {
   /** Whether something waits, but less than at the last call: a slow reader is fine as long as it reads. */
   progressed(): boolean {
     const before = this.#unsentBytes;
-    this.#unsentBytes = this.#outlet.unsentBytes;
+    this.#unsentBytes = this.#socket.writableLength;
     return this.#unsentBytes < before;
   }
 
   get unsent(): boolean {
-    return this.#outlet.unsentBytes > 0;
+    return this.#socket.writableLength > 0;
   }
 
   #note(flowing: boolean): boolean {
     if (!flowing && !this.blocked) {
       this.blocked = true;
-      this.#unsentBytes = this.#outlet.unsentBytes;
+      this.#unsentBytes = this.#socket.writableLength;
       this.#onBlocked();
     }
     return flowing;

@@ -1,8 +1,5 @@
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
-import { getSystemErrorName } from 'node:util';
 import type { Slices } from './body-reader.ts';
-import { notTaken, waits, writeDirectly } from './direct-write.ts';
 import { SendSlots } from './send-slots.ts';
 
 /** Up to here, copying head and data into one write costs less than a second write. */
@@ -15,27 +12,9 @@ const joinBytes = 16 * 1024;
 export class Outlet {
   readonly #socket: Socket;
   readonly #slots = new SendSlots();
-  readonly #direct: boolean;
-  /** Of a text that went past the stream and is not all with the system. */
-  #directBytes = 0;
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    this.#direct = !(socket instanceof TLSSocket);
-  }
-
-  /** What the system has not taken yet. */
-  get unsentBytes(): number {
-    return this.#socket.writableLength + this.#directBytes;
-  }
-
-  /** Writes latin1 text; false when the socket wants a pause. */
-  writeText(text: string): boolean {
-    if (!this.#direct || this.#directBytes > 0) return this.#socket.write(text, 'latin1');
-    const result = writeDirectly(this.#socket, text, this.#onSent);
-    if (result === notTaken) return this.#socket.write(text, 'latin1');
-    if (result === waits) this.#directBytes = text.length;
-    return true;
   }
 
   /**
@@ -54,12 +33,12 @@ export class Outlet {
         before += '0\r\n\r\n';
       }
     }
-    if (slices.count === 0) return before === '' || this.writeText(before);
+    if (slices.count === 0) return before === '' || this.#socket.write(before, 'latin1');
     if (slices.count > 1) return this.#writeGathered(before, bytes, slices, after);
     const start = slices.start(0);
     const end = slices.end(0);
     if (slices.bytes <= joinBytes) {
-      return this.writeText(before + bytes.toString('latin1', start, end) + after);
+      return this.#socket.write(before + bytes.toString('latin1', start, end) + after, 'latin1');
     }
     if (before === '') return this.writePiece(bytes, start, end);
     this.#socket.cork();
@@ -81,11 +60,6 @@ export class Outlet {
   release(): void {
     this.#slots.release(this.#socket.writableLength);
   }
-
-  readonly #onSent = (status: number): void => {
-    this.#directBytes = 0;
-    if (status < 0) this.#socket.destroy(new Error(`writing failed: ${getSystemErrorName(status)}`));
-  };
 
   /** Many small pieces, of a peer that sends tiny chunks, become one. */
   #writeGathered(before: string, bytes: Buffer, slices: Slices, after: string): boolean {

@@ -106,7 +106,7 @@ export class UpstreamConnection implements Timed {
   }
 
   writeHead(head: string): void {
-    this.#outlet.writeText(head);
+    this.socket.write(head, 'latin1');
   }
 
   /** As Outlet's; false: the container does not read, and `upstreamDrained` will follow. */

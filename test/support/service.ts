@@ -24,6 +24,7 @@ export interface RunningService extends AsyncDisposable {
   readonly api: { readonly host: string; readonly port: number };
   readonly proxy: { readonly host: string; readonly port: number };
   readonly instance: string;
+  readonly pid: number;
   readonly dataDir: string;
   readonly portStart: number;
   /** Everything it wrote to standard error. */
@@ -137,6 +138,7 @@ async function boot(home: string, options: ServiceOptions): Promise<RunningServi
     api,
     proxy,
     instance,
+    pid: child.pid!,
     dataDir: String(settings.data_dir),
     portStart: Number(settings.port_start),
     log,
