@@ -63,7 +63,9 @@ export function createWaker(parts: Parts): Waker {
       const usedSinceMonoMs = clock.monoMs();
       return registry.move(id, 'ready', { moving: null, upstream: awake.upstream, usedSinceMonoMs });
     } catch (error) {
-      if (registry.get(id)?.phase === 'asleep') registry.amend(id, { moving: null });
+      // Removed while it woke: what the engine says of that is no failure of the engine.
+      if (registry.get(id)?.phase !== 'asleep') throw stopped();
+      registry.amend(id, { moving: null });
       throw asWakeFailure(error, container);
     }
   }

@@ -166,7 +166,11 @@ function media(schema: TSchema): Json {
 function stream(schema: TSchema | undefined): Json {
   const name = schema && nameOf(schema);
   return {
-    schema: { type: 'string', description: `Server-sent events; \`data\` of each is a \`${name}\` as JSON.` },
+    schema: {
+      type: 'string',
+      description: `Server-sent events; \`data\` of each is a \`${name}\` as JSON.`,
+      ...(schema && { contentMediaType: 'application/json', contentSchema: documented(schema) }),
+    },
   };
 }
 
