@@ -18,7 +18,6 @@ export function sendText(reply: FastifyReply, status: number, text: string): voi
 
 /** Sends a short text, in such a way that it is read where it comes before the end of the request, too. */
 export function sendBody(reply: FastifyReply, status: number, contentType: string, text: string): void {
-  // As it is: Fastify would add a charset, which JSON types do not have (RFC 8259, section 11).
   reply.code(status).header('content-type', contentType);
   const request = reply.request.raw;
   if (!mayHaveMoreBody(request) || request.method === 'HEAD') {

@@ -65,6 +65,8 @@ export function createWaker(parts: Parts): Waker {
       return registry.move(id, 'ready', { moving: null, upstream, changedMonoMs, usedSinceMonoMs });
     } catch (error) {
       rest(id);
+      // Removed while it woke: what the engine says of that is no failure of the engine.
+      if (registry.get(id)?.phase !== 'asleep' && !signal.aborted) throw stopped();
       throw asWakeFailure(signal.aborted ? signal.reason : error, container);
     }
   }

@@ -175,7 +175,6 @@ export const containerOperations = [
     body: containerChange,
     answers: one('The container as it is now.'),
     errors: [
-      'field_missing',
       'not_allowed',
       'unknown_container',
       'not_extendable',

@@ -63,7 +63,7 @@ export function openApiDocument(operations: readonly Operation[]): Json {
     paths,
     components: {
       schemas: Object.fromEntries(
-        Object.entries(namedSchemas).map(([name, schema]) => [name, documented(schema, true)]),
+        Object.entries(namedSchemas).map(([name, schema]) => [name, component(schema)]),
       ),
       securitySchemes: {
         token: { type: 'http', scheme: 'bearer', description: 'A token with the scope that the call names.' },
@@ -166,7 +166,11 @@ function media(schema: TSchema): Json {
 function stream(schema: TSchema | undefined): Json {
   const name = schema && nameOf(schema);
   return {
-    schema: { type: 'string', description: `Server-sent events; \`data\` of each is a \`${name}\` as JSON.` },
+    schema: {
+      type: 'string',
+      description: `Server-sent events; \`data\` of each is a \`${name}\` as JSON.`,
+      ...(schema && { contentMediaType: 'application/json', contentSchema: documented(schema) }),
+    },
   };
 }
 
@@ -203,11 +207,31 @@ function nameOf(schema: unknown): string | undefined {
   return Object.entries(namedSchemas).find(([, named]) => named === schema)?.[0];
 }
 
-/** The schema with references in the place of what has a name, except at its own root. */
-function documented(schema: unknown, isRoot = false): unknown {
-  const name = isRoot ? undefined : nameOf(schema);
-  if (name !== undefined) return { $ref: `#/components/schemas/${name}` };
-  if (Array.isArray(schema)) return schema.map((item) => documented(item));
+/** The schema with references in the place of what has a name. */
+function documented(schema: unknown): unknown {
+  const name = nameOf(schema);
+  return name === undefined ? withinOf(schema, documented) : { $ref: `#/components/schemas/${name}` };
+}
+
+/** A schema with a name. That of an answer is open: clients must not fail at a field of a later version. */
+function component(schema: TSchema): unknown {
+  const isRequest = [spawnRequest, containerChange, tokenRequest].some((request) => request === schema);
+  const open = (inner: unknown): unknown => {
+    const name = nameOf(inner);
+    return name === undefined ? withoutClosing(withinOf(inner, open)) : documented(inner);
+  };
+  return isRequest ? withinOf(schema, documented) : withoutClosing(withinOf(schema, open));
+}
+
+function withoutClosing(schema: unknown): unknown {
+  if (typeof schema !== 'object' || schema === null || !('additionalProperties' in schema)) return schema;
+  const { additionalProperties: _closed, ...open } = schema;
+  return open;
+}
+
+/** The same with all that is directly in it put through `change`. */
+function withinOf(schema: unknown, change: (inner: unknown) => unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(change);
   if (typeof schema !== 'object' || schema === null) return schema;
-  return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, documented(value)]));
+  return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, change(value)]));
 }

@@ -94,7 +94,13 @@ export const tokenErrors = [
 
 /** All errors of an operation, those that every call can get among them. */
 export function errorsOf({ errors, scope }: Pick<Operation, 'errors' | 'scope'>): ErrorCode[] {
-  return [...errors, ...commonErrors, ...(scope === null ? [] : tokenErrors)];
+  // What asks nobody anything cannot go wrong inside.
+  const asksNobody = scope === null && errors.length === 0;
+  return [
+    ...errors,
+    ...commonErrors.filter((code) => !(asksNobody && code === 'internal')),
+    ...(scope === null ? [] : tokenErrors),
+  ];
 }
 
 /** The groups of the reference page, in their order. */

@@ -69,6 +69,5 @@ async function answer(
     return reply;
   }
   if (body === undefined) return reply.send();
-  // As it is: Fastify would add a charset, which JSON does not have (RFC 8259, section 11).
   return reply.header('content-type', 'application/json').send(JSON.stringify(body));
 }

@@ -36,13 +36,16 @@ const nothing: TSchema = { type: 'object', properties: {}, additionalProperties:
 /** A query has only texts: they become what the schema says, where they are the plain form of it. */
 function typedQuery(target: string, schema: TObject | undefined): Record<string, unknown> {
   const form = readQuery(target);
-  const names = [...form.keys()].map((name) => Buffer.from(name, 'latin1').toString());
-  return Object.fromEntries(names.map((name) => [name, typed(textField(form, name), schema, name)]));
+  const properties = schema?.properties ?? {};
+  const unknown = [...form.keys()].find((name) => !Object.hasOwn(properties, name));
+  if (unknown !== undefined) throw invalid(`There is no query field ${unknown.slice(0, 100)} here`);
+  return Object.fromEntries(
+    [...form.keys()].map((name) => [name, typed(textField(form, name), properties[name]!)]),
+  );
 }
 
-function typed(text: string, schema: TObject | undefined, name: string): unknown {
-  const properties = schema?.properties ?? {};
-  const type = Object.hasOwn(properties, name) && (properties[name] as { type?: string }).type;
+function typed(text: string, schema: TSchema): unknown {
+  const { type } = schema as { type?: string };
   if (type === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text);
   if (type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
   return text;
