@@ -57,6 +57,7 @@ export function queued(
     upstream: null,
     readyAtMs: null,
     usedSinceMonoMs: 0,
+    stopsUntilMonoMs: Number.NEGATIVE_INFINITY,
     moving: null,
   };
 }

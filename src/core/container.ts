@@ -74,6 +74,11 @@ export interface Container extends Specification {
   readonly expiresAtMonoMs: number;
   /** Since when it can be used, on the monotonic clock: its idle time begins no earlier. */
   readonly usedSinceMonoMs: number;
+  /**
+   * Until when, on the monotonic clock, the engine may still carry out a stop of ours that it was not heard of
+   * any more: it goes on with one though its caller has gone.
+   */
+  readonly stopsUntilMonoMs: number;
   /** While `asleep`: what the engine is being asked for. */
   readonly moving: 'falling-asleep' | 'waking' | null;
   /** Whether it is kept ready for somebody, and nobody's yet. It has no route then. */

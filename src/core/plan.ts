@@ -31,7 +31,10 @@ export type Action =
   | { readonly do: 'leave'; readonly ref: string; readonly name: string };
 
 /** What we hold of a container, as far as the plan looks at it. */
-export type Known = Pick<Container, 'id' | 'phase' | 'ref' | 'changedMonoMs' | 'moving' | 'warm' | 'spec'>;
+export type Known = Pick<
+  Container,
+  'id' | 'phase' | 'ref' | 'changedMonoMs' | 'stopsUntilMonoMs' | 'moving' | 'warm' | 'spec'
+>;
 
 /** Compares what is with what should be. Pure; an engine that did not answer never gets here (rule 3). */
 export function plan(
@@ -59,7 +62,8 @@ export function plan(
     }
     present.add(own.id);
     if (isNewer(own, seen)) continue;
-    const action = compare(own, container, seen.unwatched);
+    const mayGoOn = seen.unwatched || seen.askedAtMonoMs <= own.stopsUntilMonoMs;
+    const action = compare(own, container, mayGoOn);
     if (action) actions.push(action);
   }
   for (const own of seen.scope === null ? known.all() : one(known.get(seen.scope))) {
@@ -77,7 +81,8 @@ function isNewer(own: Known, seen: Observation): boolean {
   return own.changedMonoMs >= seen.askedAtMonoMs;
 }
 
-function compare(own: Known, container: EngineContainer, unwatched: boolean): Action | null {
+/** `mayGoOn`: an exit may be the engine's doing, or a stop of ours that came late, and is no end. */
+function compare(own: Known, container: EngineContainer, mayGoOn: boolean): Action | null {
   const runs = container.state === 'running';
   const ended = container.state === 'exited' || container.state === 'created';
   switch (own.phase) {
@@ -88,7 +93,7 @@ function compare(own: Known, container: EngineContainer, unwatched: boolean): Ac
       // What was warm when the engine stopped it is not worth another start.
       if (own.warm && !runs) return { do: 'end', id: own.id, reason: 'exited' };
       if (runs || container.state === 'removing') return null;
-      if (ended && !unwatched) return { do: 'end', id: own.id, reason: 'exited' };
+      if (ended && !mayGoOn) return { do: 'end', id: own.id, reason: 'exited' };
       return { do: 'revive', id: own.id };
     case 'asleep':
       return runs && own.moving === null ? { do: 'revive', id: own.id } : null;

@@ -11,6 +11,7 @@ import { fill, placeholderValues } from './placeholders.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Remover } from './remover.ts';
 import type { Starter } from './starter.ts';
+import { unheardStopMs } from './waker.ts';
 
 /** A start that must not go on; the message tells the operator what to do. */
 export class RecoveryError extends Error {
@@ -187,6 +188,11 @@ function restored(entry: LedgerEntry, seen: EngineContainer | null, fate: Fate, 
     upstream: seen?.upstream ?? null,
     expiresAtMonoMs: fate === 'keep-warm' ? Number.POSITIVE_INFINITY : clock.monoMs() + leftMs,
     usedSinceMonoMs: clock.monoMs(),
+    // The service may have ended while it waited for the stop.
+    stopsUntilMonoMs:
+      asleep === 'stop' && seen?.state === 'running'
+        ? clock.monoMs() + unheardStopMs(entry)
+        : Number.NEGATIVE_INFINITY,
     moving: null,
   };
 }

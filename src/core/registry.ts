@@ -24,6 +24,7 @@ export interface ContainerPatch {
   readonly acknowledged?: boolean;
   readonly readyAtMs?: number;
   readonly ports?: readonly PortBinding[];
+  readonly stopsUntilMonoMs?: number;
   readonly moving?: Container['moving'];
   readonly warm?: boolean;
   readonly user?: string | null;

@@ -92,15 +92,18 @@ export function createWaker(parts: Parts): Waker {
   }
 
   async function settle(container: Container, mode: 'stop' | 'pause'): Promise<void> {
-    const { id, ref, spec } = container;
+    const { id, ref } = container;
     try {
       // First the tunnels: the kernel goes on accepting for a paused container, and nobody would answer.
       await traffic.quiesce(id);
-      const graceMs = mode === 'stop' ? (spec.stopGracePeriodMs ?? stopGraceMs) : null;
+      const graceMs = mode === 'stop' ? graceOf(container) : null;
       const limit = deadline(clock, engineDeadlinesMs.wake + (graceMs ?? 0), closing);
       await engine.sleep(ref!, { mode, graceMs }, limit);
     } catch (error) {
-      // It stays asleep for us: the next request wakes it, whatever the engine has done.
+      // It stays asleep for us: the next request wakes it, whatever the engine has done, or does yet.
+      if (mode === 'stop' && registry.get(id)) {
+        registry.amend(id, { stopsUntilMonoMs: clock.monoMs() + unheardStopMs(container) });
+      }
       log.warn({ id, err: error }, 'the engine did not put the container to sleep');
       throw fromEngineError(error);
     } finally {
@@ -133,6 +136,15 @@ export function createWaker(parts: Parts): Waker {
       wake(id).catch((error) => log.warn({ id, err: error }, 'could not start the container again'));
     },
   };
+}
+
+/** For how long the engine may go on with a stop after its caller has lost sight of it. */
+export function unheardStopMs(container: Pick<Container, 'spec'>): number {
+  return graceOf(container) + 15_000;
+}
+
+function graceOf({ spec }: Pick<Container, 'spec'>): number {
+  return spec.stopGracePeriodMs ?? stopGraceMs;
 }
 
 /** How long a container that goes to sleep may take to stop by itself, unless its entry says otherwise. */

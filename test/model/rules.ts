@@ -24,7 +24,9 @@ export function checkCreated({ settings, machine, records, life, onProblem }: Ru
     (c) => !c.late && decodeLabels(c.labels)?.owner.instance === 'model',
   );
   if (ours.length > settings.maxContainers) onProblem(`rule 1: ${ours.length} containers on the machine`);
-  const sharing = ours.filter((c) => c.hostPort === created.hostPort && c !== created);
+  // One that could not be started has no port; two that were only created show in the ledger below.
+  const others = ours.filter((c) => c !== created && c.state !== 'created');
+  const sharing = others.filter((c) => c.hostPort === created.hostPort);
   if (sharing.length > 0)
     onProblem(`rule 5: the port ${created.hostPort} was given out while another has it`);
   const userOf = (id: string, label: string | null) => records.get(id)?.told?.user ?? label;

@@ -26,6 +26,7 @@ function container(id: string, user: string | null, phase: Phase = 'queued'): Co
     reason: null,
     ref: null,
     changedMonoMs: 0,
+    stopsUntilMonoMs: Number.NEGATIVE_INFINITY,
     upstream: null,
     acknowledged: true,
     readyAtMs: null,

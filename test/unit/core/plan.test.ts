@@ -18,6 +18,7 @@ function known(...list: Partial<Known>[]) {
         warm: false,
         spec: entry('web').spec,
         changedMonoMs: 0,
+        stopsUntilMonoMs: Number.NEGATIVE_INFINITY,
         ...k,
       };
       return [full.id, full] as const;
@@ -103,6 +104,13 @@ describe('the plan', () => {
       expect(plan(known({ ...changes, changedMonoMs: 101 }), old, identities)).toEqual([]);
       expect(plan(known({ ...changes, changedMonoMs: 99 }), old, identities)).toHaveLength(1);
     }
+  });
+
+  test('revives what a stop of ours that came late has stopped, as long as one may come', () => {
+    const exited = [seen('a', { state: 'exited', exit: { code: 143, outOfMemory: false } })];
+    const asked = observe(exited, { askedAtMonoMs: 100 });
+    expect(plan(known({ stopsUntilMonoMs: 100 }), asked, identities)).toEqual([{ do: 'revive', id: 'a' }]);
+    expect(plan(known({ stopsUntilMonoMs: 99 }), asked, identities)).toMatchObject([{ do: 'end' }]);
   });
 
   test('concludes nothing about others from an answer about one', () => {
