@@ -133,7 +133,8 @@ export class ClientConnection implements Timed {
   }
 
   onDeadline(nowMs: number): void {
-    if (this.writer.blocked || (this.#state === 'closing' && this.writer.unsent)) {
+    // After the end no drain comes, so `blocked` says nothing any more.
+    if (this.#state === 'closing' ? this.writer.unsent : this.writer.blocked) {
       if (this.writer.progressed()) this.#setDeadline(this.#context.limits.stalledBodyMs);
       else this.destroy();
       return;
