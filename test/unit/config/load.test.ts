@@ -54,6 +54,7 @@ describe('where the configuration comes from', () => {
       api_origins: [],
       api_tokens: [],
       api_open: false,
+      api_rate_limit: 6000,
       log_level: 'info',
     });
   });

@@ -68,7 +68,9 @@ describe('what callers decide about a container', () => {
     await using h = await startCore({ images: images() });
     const { id, expiresAtMs } = await spawn(h.core, { labels: { a: '1' } });
     const far = expiresAtMs + 1e9;
-    expect(() => h.core.commands.change(id, { expiresAtMs: far, labels: { a: '2' } })).toThrow('latest deadline');
+    expect(() => h.core.commands.change(id, { expiresAtMs: far, labels: { a: '2' } })).toThrow(
+      'latest deadline',
+    );
     expect(h.core.commands.get(id)).toMatchObject({ expiresAtMs, labels: { a: '1' } });
   });
 
