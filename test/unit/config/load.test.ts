@@ -55,7 +55,6 @@ describe('where the configuration comes from', () => {
       api_tokens: [],
       api_rate_limit: 6000,
       api_open: false,
-      api_rate_limit: 6000,
       log_level: 'info',
     });
   });
