@@ -1,6 +1,7 @@
 import { delay } from './clock.ts';
 import type { EngineEvent } from './engine.ts';
 import { deadline, engineDeadlinesMs } from './engine-calls.ts';
+import { fullList } from './full-list.ts';
 import type { Parts } from './parts.ts';
 import { type Action, type Observation, plan } from './plan.ts';
 import type { Remover } from './remover.ts';
@@ -83,16 +84,20 @@ export function createReconciler(
 
   /** Resolves with whether the list was complete: an unknown state must not be taken for none (rule 3). */
   async function survey(unwatched: boolean): Promise<boolean> {
-    const askedAtMonoMs = clock.monoMs();
     try {
-      const containers = await engine.list({}, deadline(clock, engineDeadlinesMs.list, closing));
-      await act({ containers, scope: null, askedAtMonoMs, unwatched });
+      await act({ ...(await fullList(parts, thoseInTheEngine())), scope: null, unwatched });
       return true;
     } catch (error) {
       if (!closing.aborted)
         log.warn({ err: error }, 'could not list the containers; nothing is concluded from it');
       return false;
     }
+  }
+
+  function thoseInTheEngine(): Set<string> {
+    const ids = new Set<string>();
+    for (const { id, phase } of registry.all()) if (phase === 'ready' || phase === 'asleep') ids.add(id);
+    return ids;
   }
 
   function look(id: string): void {

@@ -2,6 +2,7 @@ import type { Clock } from './clock.ts';
 import type { Container } from './container.ts';
 import type { EngineContainer } from './engine.ts';
 import { deadline, engineDeadlinesMs } from './engine-calls.ts';
+import { fullList } from './full-list.ts';
 import type { ImageEntry } from './image-entry.ts';
 import { decodeLabels } from './labels.ts';
 import type { LedgerEntry } from './ledger.ts';
@@ -38,9 +39,9 @@ export async function recover(
   starter: Starter,
   options: RecoveryOptions,
 ): Promise<void> {
-  const { registry, ledger, engine, ports, clock, log, closing } = parts;
-  const askedAtMonoMs = clock.monoMs();
-  const containers = await engine.list({}, deadline(clock, engineDeadlinesMs.list, closing));
+  const { registry, ledger, ports, clock, log, closing } = parts;
+  const served = ledger.list().filter((e) => e.acknowledged && e.readyAtMs !== null && e.condemned === null);
+  const { containers, askedAtMonoMs } = await fullList(parts, new Set(served.map((e) => e.id)));
   settleOwnership(parts, containers, options);
 
   // By the name too: an image that was committed from one of ours carries our labels into what others run from it.

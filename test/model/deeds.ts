@@ -102,7 +102,8 @@ export function createDeeds(world: World): Deeds {
   }
 
   function onMachine(pick: number): MachineContainer | undefined {
-    const ours = machine.containers.filter((c) => c.id !== '' && records.get(c.id));
+    // One that came late is in nobody's hands: it is not there for longer than the service needs to see it.
+    const ours = machine.containers.filter((c) => records.get(c.id) && !c.late);
     return ours[pick % ours.length];
   }
 
