@@ -113,8 +113,9 @@ describe('behind the back of the service', () => {
   /** Makes a container that carries the service's labels and is nobody's: the next sweep removes it. */
   async function sweep(service: RunningService): Promise<void> {
     const [model] = await service.containers();
-    const labels = { ...model!.Labels, 'docker-spawner.id': randomBytes(16).toString('hex') };
-    const stray = await docker.createContainer({ Image: image, Labels: labels });
+    const id = randomBytes(16).toString('hex');
+    const labels = { ...model!.Labels, 'docker-spawner.id': id };
+    const stray = await docker.createContainer({ name: `stray-${id}`, Image: image, Labels: labels });
     await eventually(() => expect(stray.inspect()).rejects.toMatchObject({ statusCode: 404 }));
   }
 });
