@@ -92,7 +92,7 @@ object. Where it fails, or takes longer than \`timeout\`, the container is remov
 \`\`\`yaml
 container_images:
   lab:
-    image: registry.example.com/lab
+    image: images.example.com/lab
     docker_timeout: 8h
     max_lifetime: 24h
     idle_timeout: 30m
